@@ -1,0 +1,22 @@
+/* Digests: SHA-256 for integrity and versions (libcrypto), XXH3 for fast keys (xxHash). */
+#ifndef MILLRACE_BASE_DIGEST_H
+#define MILLRACE_BASE_DIGEST_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+#define SHA256_HEX_SIZE 65 /* 64 hexadecimal digits and the NUL */
+
+void digest_sha256_hex(struct str bytes, char out[SHA256_HEX_SIZE]);
+
+/* The digest of a file's content, and its length in bytes. */
+bool digest_sha256_file(const char *path, char out[SHA256_HEX_SIZE], int64_t *ret_bytes,
+                        struct err *err);
+
+/* XXH3 with a seed; equal on every machine (used for splits and shuffles, never for integrity). */
+uint64_t digest_xxh3(struct str bytes, uint64_t seed);
+
+/* A UUID (version 8, RFC 9562) derived from bytes: the API's ids for rows that have none. */
+void digest_uuid(struct str bytes, char out[37]);
+
+#endif

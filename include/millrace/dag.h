@@ -1,0 +1,89 @@
+/* A checked DAG: what a DAG file says, as plain immutable data. scheduler/dagfile makes it; core,
+ * store, web and CLI read it. */
+#ifndef MILLRACE_DAG_H
+#define MILLRACE_DAG_H
+
+#include "base/arena.h"
+#include "millrace/state.h"
+#include "millrace/task_kind.h"
+
+#include <jansson.h>
+
+struct zone; /* scheduler/core/zone.h */
+struct cron; /* scheduler/core/cron.h */
+
+enum schedule_kind { SCHEDULE_NONE, SCHEDULE_CRON, SCHEDULE_EVERY, SCHEDULE_ONCE };
+
+struct schedule {
+    enum schedule_kind kind;
+    const char *text;        /* as written: "0 2 * * *", "@daily", "every 15m"; NULL for none */
+    const struct cron *cron; /* SCHEDULE_CRON */
+    int64_t every_us;        /* SCHEDULE_EVERY */
+};
+
+struct dag_task {
+    const char *task_id;
+    const struct task_kind *kind;
+    const json_t *options; /* of `with`: defaults filled in, templates not yet rendered */
+    const json_t *env;     /* `env`: an object of strings, templates allowed; NULL = none */
+    const char *doc;       /* may be NULL */
+    const char *owner;
+
+    const uint32_t *upstream; /* task indices, ascending */
+    uint32_t upstream_count;
+    const uint32_t *downstream;
+    uint32_t downstream_count;
+    enum trigger_rule trigger_rule;
+
+    int64_t retries;
+    int64_t retry_delay_us;
+    double retry_backoff;         /* multiplier of retry_exponential_backoff; 0 = off */
+    int64_t max_retry_delay_us;   /* 0 = only the general cap of a day */
+    int64_t execution_timeout_us; /* 0 = none */
+
+    const char *pool; /* "default_pool" */
+    int64_t pool_slots;
+    int64_t priority_weight;       /* as written */
+    int64_t priority_weight_total; /* own + all distinct descendants, clamped to int32 */
+    bool outputs_used;             /* some template of the DAG reads tasks.<this>.outputs */
+    uint32_t line;                 /* where the task begins in the file */
+};
+
+struct dag {
+    struct arena arena; /* owns all of this */
+    uint32_t references;
+
+    const char *dag_id;
+    const char *description; /* may be NULL */
+    const char *doc;         /* may be NULL */
+    const char *owner;
+    const char *const *tags; /* sorted */
+    size_t tag_count;
+
+    const char *file;  /* relative to the DAG folder, or as given to `run` */
+    struct str source; /* the whole file */
+    char hash[65];     /* SHA-256 of the source, hexadecimal */
+
+    struct schedule schedule;
+    const char *timezone; /* "UTC" */
+    const struct zone *zone;
+    int64_t start_date_us; /* 0 = none */
+    int64_t end_date_us;   /* 0 = none; no tick after it */
+    bool catchup;
+    bool paused_upon_creation;
+    int64_t max_active_runs;
+    int64_t max_active_tasks;
+    const json_t *params; /* object: name → default value */
+
+    struct dag_task *tasks; /* in file order */
+    uint32_t task_count;
+};
+
+/* The reference count of a DAG version; dag_unref() frees at zero and accepts NULL. */
+struct dag *dag_ref(struct dag *dag);
+void dag_unref(struct dag *dag);
+
+/* The index of a task, or UINT32_MAX. */
+uint32_t dag_find_task(const struct dag *dag, struct str task_id);
+
+#endif

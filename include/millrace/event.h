@@ -1,0 +1,130 @@
+/* Events: all that can happen to the core. Each carries its time; the core reads no clock.
+ *
+ * Ownership: everything an event points to is borrowed for the duration of core_step(), except
+ * event.dag_loaded.dag, of which the core takes a reference of its own. */
+#ifndef MILLRACE_EVENT_H
+#define MILLRACE_EVENT_H
+
+#include "base/err.h"
+#include "millrace/dag.h"
+#include "millrace/rows.h"
+
+enum event_kind {
+    EVENT_TICK,             /* time has passed, or there is work left over: see core_wants() */
+    EVENT_DAG_LOADED,       /* a file gave a checked DAG (new, changed or the same again) */
+    EVENT_DAG_GONE,         /* its file is no longer there */
+    EVENT_DAG_SET_PAUSED,   /* command */
+    EVENT_TRIGGER,          /* command: a manual run */
+    EVENT_BACKFILL_CREATE,  /* command */
+    EVENT_BACKFILL_CONTROL, /* command: pause, unpause, cancel */
+    EVENT_WORKER_UP,        /* a worker (re)connected and told what it has */
+    EVENT_WORKER_GONE,      /* proof that a worker instance no longer exists */
+    EVENT_ATTEMPT_STARTED,
+    EVENT_ATTEMPT_ENDED,
+};
+
+/* A run that exists already for a (dag, logical date) the core wanted to make one for. */
+struct known_run {
+    bool exists;
+    struct run_row row;           /* valid when it exists */
+    const struct task_row *tasks; /* attached when the run is final and may be processed again */
+    size_t task_count;
+};
+
+/* One interval the core wants to make a run for in the coming EVENT_TICK. */
+struct core_want {
+    const char *dag_id;
+    int64_t logical_date_us;
+    int64_t backfill_id; /* 0 = by schedule */
+};
+
+struct event_tick {
+    const struct core_want *wants; /* as core_wants() gave them */
+    const struct known_run *known; /* one per want */
+    size_t count;
+};
+
+struct event_trigger {
+    const char *dag_id;
+    const char *run_id;        /* NULL = make one */
+    int64_t logical_date_us;   /* 0 = none */
+    int64_t interval_start_us; /* both or neither; 0 = inferred from logical_date */
+    int64_t interval_end_us;
+    int64_t run_after_us; /* 0 = now */
+    const char *conf;     /* JSON object; NULL = {} */
+    const char *note;
+    enum triggered_by triggered_by;
+    bool run_id_exists;       /* looked up in the store by the loop */
+    bool logical_date_exists; /* likewise */
+};
+
+struct event_backfill_create {
+    const char *dag_id;
+    int64_t from_us;
+    int64_t to_us;
+    int64_t max_active_runs;
+    enum reprocess reprocess;
+    bool run_backwards;
+    const char *conf;
+};
+
+enum backfill_control { BACKFILL_PAUSE, BACKFILL_UNPAUSE, BACKFILL_CANCEL };
+
+struct event_worker_up {
+    const char *instance;      /* unique per worker process */
+    int64_t slots;             /* attempts it runs at once */
+    int64_t backlog;           /* more that it accepts and keeps waiting, so that it never idles */
+    int64_t shared_slots;      /* attempts of TASK_CLASS_SHARED it accepts at once */
+    const char *const *tokens; /* attempts it has: waiting, running or ended but not acknowledged */
+    size_t token_count;
+};
+
+struct event_attempt_started {
+    const char *token;
+    int64_t pid;
+    int64_t started_at_us;
+};
+
+struct event_attempt_ended {
+    const char *token;
+    enum outcome outcome;
+    int64_t exit_code; /* -1 = none */
+    int64_t signal;
+    int64_t started_at_us; /* 0 = it never started */
+    int64_t ended_at_us;
+    const char *reason;  /* may be NULL */
+    const char *outputs; /* JSON object text; may be NULL */
+};
+
+struct event {
+    enum event_kind kind;
+    int64_t now_us;
+    uint64_t request; /* of a command: the reply decision repeats it; 0 = no reply wanted */
+    union {
+        struct event_tick tick;
+        struct {
+            struct dag *dag;
+        } dag_loaded;
+        struct {
+            const char *dag_id;
+        } dag_gone;
+        struct {
+            const char *dag_id;
+            bool is_paused;
+        } set_paused;
+        struct event_trigger trigger;
+        struct event_backfill_create backfill_create;
+        struct {
+            int64_t id;
+            enum backfill_control action;
+        } backfill_control;
+        struct event_worker_up worker_up;
+        struct {
+            const char *instance;
+        } worker_gone;
+        struct event_attempt_started attempt_started;
+        struct event_attempt_ended attempt_ended;
+    } as;
+};
+
+#endif

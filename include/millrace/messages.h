@@ -1,0 +1,72 @@
+/* The wire messages between processes: JSON documents in the frames of base/wire.h, over the Unix
+ * socket <state>/scheduler.sock (the listener checks SO_PEERCRED: same user).
+ *
+ * Every document has "kind". Times are integers, microseconds since 1970. Unknown members are
+ * ignored; an unknown kind closes the connection.
+ *
+ * From a worker:
+ *   worker_hello  {protocol, instance, pid, slots, backlog, shared_slots, tokens: [token]}
+ *                 first frame after connecting; tokens: all it has and that were not acknowledged
+ *   started       {token, pid, at}
+ *   ended         {token, outcome, exit_code, signal, started_at, ended_at, reason, outputs}
+ *                 repeated after every reconnect until acknowledged; exit_code -1 = none
+ * To a worker:
+ *   welcome       {protocol, epoch}
+ *   start         {token, worker, dag_id, task_id, run_id, run, task, try_number, map_index,
+ *                  logical_date, interval_start, interval_end, timezone, task_kind, options, env,
+ *                  timeout}   options and env as rendered; timeout in µs, 0 none
+ *   stop          {token, reason}
+ *   ack           {token}       the result is durable: forget the attempt
+ *
+ * From web (and from CLI commands that talk to a scheduler directly):
+ *   web_hello     {protocol}
+ *   command       {id, command, …}   one of:
+ *     set_paused       {dag_id, is_paused}
+ *     trigger          {dag_id, run_id?, logical_date?, interval_start?, interval_end?, run_after?,
+ *                       conf?, note?, triggered_by}
+ *     backfill_create  {dag_id, from, to, max_active_runs, reprocess, run_backwards, conf?}
+ *     backfill_control {backfill, action: pause|unpause|cancel}
+ *     reparse          {}             reads the DAG folder again
+ *     stop             {}             ends the scheduler in order
+ * To web:
+ *   reply         {id, error?: {code, message}, row?}   after the commit; code as in errors.def
+ *   notify        {seq}     transitions up to seq are committed: read them from SQLite
+ *
+ * Runner protocol, between a worker and one of its runners (a socket pair, same framing):
+ *   attempt       the `start` document plus {folder, temp, memory, threads}
+ *   ready         {}                         runner → worker: DuckDB is open
+ *   result        {outcome, reason, outputs} runner → worker; then the runner exits, except a
+ * shared runner, whose results also carry the token */
+#ifndef MILLRACE_MESSAGES_H
+#define MILLRACE_MESSAGES_H
+
+#define MESSAGES_PROTOCOL 1
+
+/* The names of the kinds, so that no two files spell one differently. */
+#define MESSAGE_WORKER_HELLO "worker_hello"
+#define MESSAGE_STARTED "started"
+#define MESSAGE_ENDED "ended"
+#define MESSAGE_WELCOME "welcome"
+#define MESSAGE_START "start"
+#define MESSAGE_STOP "stop"
+#define MESSAGE_ACK "ack"
+#define MESSAGE_WEB_HELLO "web_hello"
+#define MESSAGE_COMMAND "command"
+#define MESSAGE_REPLY "reply"
+#define MESSAGE_NOTIFY "notify"
+#define MESSAGE_ATTEMPT "attempt"
+#define MESSAGE_READY "ready"
+#define MESSAGE_RESULT "result"
+
+/* Where things are in the state folder. A worker holds an exclusive flock on its lock file for
+ * life: when its socket is closed and the lock is free, it and its attempts are gone. Attempt logs
+ * and folders are built from row ids only: <run>/<task>.<map_index>.<try>. */
+#define STATE_DATABASE "state.db"
+#define STATE_LOCK "lock"
+#define STATE_SCHEDULER_SOCKET "scheduler.sock"
+#define STATE_WORKER_LOCK_FORMAT "workers/%s.lock"      /* instance */
+#define STATE_LOG_FORMAT "logs/%lld/%u.%d.%lld.log"     /* run, task, map_index, try */
+#define STATE_ATTEMPT_FORMAT "attempts/%lld/%u.%d.%lld" /* the attempt's folder */
+#define STATE_WEB_ADDRESS "web.json"                    /* {"url": "http://127.0.0.1:8080"} */
+
+#endif

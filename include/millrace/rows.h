@@ -1,0 +1,113 @@
+/* The durable rows: plain data that the core decides, the store writes and loads, and web reads.
+ *
+ * Times are microseconds since 1970 in UTC; 0 means none. Strings are borrowed from whoever made
+ * the row; a NULL string means none. Row ids are given out by the core and never used again. */
+#ifndef MILLRACE_ROWS_H
+#define MILLRACE_ROWS_H
+
+#include "millrace/state.h"
+
+struct dag_row {
+    const char *dag_id;
+    const char *file;
+    bool is_paused;
+    bool is_stale; /* its file is gone */
+    int64_t version_id;
+    int64_t version_number;
+    int64_t last_tick_us;  /* the end of the newest interval a scheduled run was made for */
+    int64_t next_start_us; /* the next interval; all 0 when there is none */
+    int64_t next_end_us;   /* = its run_after */
+    int64_t parsed_at_us;
+};
+
+struct version_row {
+    int64_t id;
+    const char *dag_id;
+    int64_t number; /* from 1, per DAG */
+    const char *hash;
+    const char *file;
+    struct str source;
+    int64_t created_at_us;
+};
+
+struct run_row {
+    int64_t id;
+    const char *dag_id;
+    const char *run_id;
+    int64_t version_id;
+    enum run_type run_type;
+    enum run_state state;
+    enum triggered_by triggered_by;
+    int64_t logical_date_us; /* 0 = none (manual) */
+    int64_t interval_start_us;
+    int64_t interval_end_us;
+    int64_t run_after_us;
+    int64_t queued_at_us;
+    int64_t started_at_us;
+    int64_t ended_at_us;
+    int64_t backfill_id; /* 0 = none */
+    int64_t clear_number;
+    const char *conf;   /* a JSON object */
+    const char *note;   /* may be NULL */
+    const char *reason; /* why it is in its state */
+};
+
+struct task_row {
+    int64_t run;       /* run_row.id */
+    uint32_t task;     /* index in the run's DAG version */
+    int32_t map_index; /* -1 = unmapped */
+    const char *task_id;
+    enum task_state state;
+    int64_t try_number; /* 0 before the first */
+    int64_t max_tries;  /* retries as of the last clear + tries before it */
+    int64_t scheduled_at_us;
+    int64_t queued_at_us;
+    int64_t started_at_us;
+    int64_t ended_at_us;
+    int64_t retry_at_us; /* up_for_retry: not before */
+    const char *reason;  /* why it is in its state; may be NULL */
+};
+
+struct attempt_row {
+    int64_t run;
+    uint32_t task;
+    int32_t map_index;
+    int64_t try_number;
+    const char *token;
+    enum task_state state; /* queued, running, then success, failed or skipped */
+    const char *worker;    /* instance id of the worker it is bound to */
+    int64_t pid;
+    int64_t queued_at_us;
+    int64_t started_at_us;
+    int64_t ended_at_us;
+    int64_t exit_code;    /* -1 = none */
+    int64_t signal;       /* 0 = none */
+    enum outcome outcome; /* meaningful once it has ended */
+    const char *reason;
+    const char *rendered; /* {"options":…,"env":…} as sent to the worker */
+    const char *outputs;  /* JSON object; NULL until success */
+};
+
+struct backfill_row {
+    int64_t id;
+    const char *dag_id;
+    int64_t from_us; /* inclusive, logical dates */
+    int64_t to_us;   /* inclusive */
+    bool run_backwards;
+    bool is_paused;
+    enum reprocess reprocess;
+    int64_t max_active_runs;
+    const char *conf;
+    int64_t created_at_us;
+    int64_t updated_at_us;
+    int64_t completed_at_us;
+    int64_t cursor_us; /* logical date to look at next; 0 = all have been */
+    int64_t total;     /* intervals in the range */
+    int64_t made;      /* runs made or taken over so far */
+    int64_t skipped;   /* intervals whose run existed already */
+    int64_t succeeded; /* of made */
+    int64_t failed;    /* of made */
+    bool cancelled;
+};
+
+#endif

@@ -1,0 +1,45 @@
+/* The settings of an installation: millrace.yaml, environment and command line, in one value.
+ * Loaded by scheduler/dagfile/settings.c from an option table; read by scheduler, web, worker and
+ * CLI. */
+#ifndef MILLRACE_SETTINGS_H
+#define MILLRACE_SETTINGS_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "millrace/diag.h"
+
+struct pool_setting {
+    const char *name;
+    int64_t slots; /* -1 = unlimited */
+    const char *description;
+};
+
+struct settings {
+    struct arena arena;
+    const char *base_folder;    /* absolute: the folder of millrace.yaml, else the working folder */
+    const char *state_folder;   /* absolute: .millrace beside it unless --state or MILLRACE_STATE */
+    const char *dags_folder;    /* absolute */
+    const char *host;           /* "127.0.0.1"; other than loopback is refused */
+    int64_t port;               /* 8080 */
+    int64_t worker_slots;       /* attempts at once; default: the number of processors */
+    int64_t memory_bytes;       /* per data attempt; default: 60 % of memory over the slots */
+    struct pool_setting *pools; /* the default_pool (128 slots) always among them */
+    size_t pool_count;
+};
+
+/* What the command line may override; NULL or 0 = not given. */
+struct settings_override {
+    const char *state_folder;
+    const char *dags_folder;
+    const char *host;
+    int64_t port;
+    int64_t worker_slots;
+};
+
+/* Finds millrace.yaml in the working folder or its parents, applies MILLRACE_STATE and the
+ * overrides. A broken file gives ERR_INVALID with file, line and column in the message. */
+bool settings_load(const struct settings_override *override, struct settings *ret_settings,
+                   struct err *err);
+void settings_release(struct settings *settings);
+
+#endif

@@ -1,0 +1,60 @@
+/* The core: a pure state machine that decides everything. Events in, decisions out; no I/O, no
+ * clock, no randomness, no log. One process feeds it one event at a time.
+ *
+ * A step can't fail half-way: what a command asks for in vain is answered by a reply decision with
+ * an error and changes nothing. Cost follows what an event changes, never what exists. */
+#ifndef MILLRACE_CORE_CORE_H
+#define MILLRACE_CORE_CORE_H
+
+#include "millrace/decision.h"
+#include "millrace/event.h"
+
+struct core;
+
+struct core_pool {
+    const char *name;
+    int64_t slots; /* -1 = unlimited */
+};
+
+struct core_config {
+    const char *instance; /* of the state folder: tokens begin with it */
+    uint64_t epoch;       /* raised at every start of a scheduler on this state: part of tokens */
+    const struct core_pool *pools; /* default_pool among them */
+    size_t pool_count;
+    bool schedules;          /* false (millrace run): no run is made by schedule */
+    int64_t last_version_id; /* highest row ids in the store, from which the core goes on */
+    int64_t last_run_id;
+    int64_t last_backfill_id;
+};
+
+struct core *core_new(const struct core_config *config);
+void core_free(struct core *core);
+
+/* Recovery, the only start-up: hand over what the store has, in this order (DAGs and their current
+ * versions, backfills not completed, runs not final), then core_restored() once. Rows are copied;
+ * a DAG version gets a reference. */
+void core_restore_dag(struct core *core, const struct dag_row *row, struct dag *current);
+void core_restore_backfill(struct core *core, const struct backfill_row *row);
+void core_restore_run(struct core *core, const struct run_row *row, struct dag *version,
+                      const struct task_row *tasks, size_t task_count,
+                      const struct attempt_row *attempts, size_t attempt_count);
+void core_restored(struct core *core, int64_t now_us, struct decisions *out);
+
+/* Handles one event; appends to `out`. */
+void core_step(struct core *core, const struct event *event, struct decisions *out);
+
+/* When the core wants an EVENT_TICK: an instant (maybe past: at once), or INT64_MAX for never. */
+int64_t core_next_wakeup(const struct core *core);
+
+/* The runs the core would make in an EVENT_TICK at `now_us`: the loop looks each up in the store
+ * and passes the answers in the event. At most `max` of them; strings are borrowed from the core
+ * until its next step. */
+size_t core_wants(struct core *core, int64_t now_us, struct core_want *out, size_t max);
+
+/* The instances of workers that unfinished attempts are bound to; borrowed until the next step. */
+size_t core_bound_workers(const struct core *core, const char **out, size_t max);
+
+/* Whether a run is live, i.e. known to the core and not final. */
+bool core_run_is_live(const struct core *core, int64_t run_id);
+
+#endif

@@ -1,0 +1,44 @@
+/* The scheduler as a part: opened on a libuv loop by `millrace scheduler` (the daemon) and by
+ * `millrace run` (no server needed). One turn: collect events, core_step() each, commit, act, arm
+ * one timer. */
+#ifndef MILLRACE_SCHEDULER_H
+#define MILLRACE_SCHEDULER_H
+
+#include "millrace/decision.h"
+#include "millrace/settings.h"
+
+#include <jansson.h>
+#include <uv.h>
+
+struct scheduler;
+
+struct scheduler_options {
+    const struct settings *settings; /* borrowed for the scheduler's life */
+    const char *only_file; /* millrace run: this one DAG file, no folder watch, no schedules */
+    /* Called after each commit with the turn's decisions; may be NULL. */
+    void (*observe)(void *context, const struct decisions *committed);
+    void *observe_context;
+    /* Called once when the scheduler has to end (failed commit, stop asked for). */
+    void (*ended)(void *context, const struct err *why);
+};
+
+/* Takes the state lock (a held one gives ERR_CONFLICT naming the holder's pid), opens the store,
+ * recovers, listens on <state>/scheduler.sock. */
+struct scheduler *scheduler_open(uv_loop_t *loop, const struct scheduler_options *options,
+                                 struct err *err);
+
+/* Stops listening, commits what is pending, closes all handles; the loop must run until they are
+ * closed, then scheduler_free(). Attempts go on in their workers. */
+void scheduler_stop(struct scheduler *scheduler);
+void scheduler_free(struct scheduler *scheduler);
+
+/* Gives a command (include/millrace/messages.h: the "command" document) as web does over the
+ * socket; `reply` is called once, after the commit. */
+typedef void (*scheduler_reply)(void *context, const struct decision_reply *reply);
+void scheduler_command(struct scheduler *scheduler, const json_t *command, scheduler_reply reply,
+                       void *context);
+
+/* The DAG id that `only_file` gave; NULL otherwise. */
+const char *scheduler_only_dag_id(const struct scheduler *scheduler);
+
+#endif

@@ -1,0 +1,61 @@
+/* The engine: DuckDB behind one door. Nothing outside tasks/engine names a duckdb_* function.
+ *
+ * A runner opens one engine before it knows its attempt (threads=1), and sets memory, threads and
+ * temp folder at hand-over. SQL is text that the kinds compile; identifiers and literals go through
+ * engine_add_identifier() and engine_add_literal(), never by hand. */
+#ifndef MILLRACE_TASKS_ENGINE_H
+#define MILLRACE_TASKS_ENGINE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#include <jansson.h>
+
+struct engine;
+struct engine_result;
+
+#define ENGINE_DUCKDB_VERSION "v1.5.6"
+
+/* Opens an in-memory database with threads=1, no extension auto-install or auto-load, time zone
+ * UTC. Fails clearly when the library is not ENGINE_DUCKDB_VERSION or lacks parquet, json, icu or
+ * core_functions. */
+struct engine *engine_open(struct err *err);
+void engine_close(struct engine *engine);
+
+/* Limits for one attempt: memory in bytes, threads, and where to spill. */
+bool engine_set_limits(struct engine *engine, int64_t memory_bytes, int64_t threads,
+                       const char *temp_folder, struct err *err);
+
+/* Runs one statement whose rows nobody wants. ret_changed may be NULL. The engine's own message is
+ * in the error; "No space left on device" stays recognisable in it. */
+bool engine_run(struct engine *engine, const char *sql, int64_t *ret_changed, struct err *err);
+
+/* Runs a query and streams its rows. */
+struct engine_result *engine_query(struct engine *engine, const char *sql, struct err *err);
+void engine_result_free(struct engine_result *result);
+
+size_t engine_column_count(const struct engine_result *result);
+const char *engine_column_name(const struct engine_result *result, size_t column);
+const char *engine_column_type(const struct engine_result *result, size_t column); /* "BIGINT" */
+
+/* Moves to the next row: false at the end (err->code is ERR_NONE) or on failure. */
+bool engine_next(struct engine_result *result, struct err *err);
+
+/* The value of a column of the current row. Strings are borrowed until the next engine_next(); any
+ * type can be read as text (DuckDB's own cast). Reading NULL gives 0 or an empty str. */
+bool engine_is_null(struct engine_result *result, size_t column);
+int64_t engine_int(struct engine_result *result, size_t column);
+double engine_real(struct engine_result *result, size_t column);
+bool engine_bool(struct engine_result *result, size_t column);
+struct str engine_text(struct engine_result *result, size_t column);
+struct str engine_blob(struct engine_result *result, size_t column);
+
+/* Convenience: one row as a JSON object (column → value, typed; DECIMAL, dates and times as text);
+ * NULL on failure or when there is not exactly one row. */
+json_t *engine_one_row(struct engine *engine, const char *sql, struct err *err);
+
+/* "name" and 'text', quoted for SQL. */
+void engine_add_identifier(struct buf *sql, struct str name);
+void engine_add_literal(struct buf *sql, struct str text);
+
+#endif

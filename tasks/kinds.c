@@ -1,0 +1,23 @@
+#include "millrace/task_kind.h"
+
+static const struct task_kind *const kinds[] = {
+#define TASK_KIND(name) &name##_kind,
+#include "tasks/kinds.def"
+#undef TASK_KIND
+};
+
+#define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
+
+const struct task_kind *task_kind_find(struct str name)
+{
+    for (size_t i = 0; i < KIND_COUNT; i++)
+        if (str_is(name, kinds[i]->name))
+            return kinds[i];
+    return NULL;
+}
+
+const struct task_kind *const *task_kinds(size_t *ret_count)
+{
+    *ret_count = KIND_COUNT;
+    return kinds;
+}

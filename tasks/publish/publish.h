@@ -1,0 +1,75 @@
+/* Publishing: the one way a dataset becomes visible, and the one way it is read back.
+ *
+ * A dataset partition is a folder of files plus _manifest.json. The target's trailing key=value
+ * components are its partition; what is before them is the dataset; the dataset's parent folder is
+ * the lake, and <lake>.millrace/ beside it holds staging/ and attic/ (<dataset>.millrace/ where the
+ * dataset has no parent). Files are staged there, checked, hashed and fsynced, get the version into
+ * their names (part-000.parquet → part-000-<version>.parquet), and the folder is put in place by
+ * one rename; an older version goes to the attic. A killed attempt leaves only a staging folder,
+ * which the next publication of that target sweeps. The bytes of "content" in the manifest depend
+ * on inputs and options alone. */
+#ifndef MILLRACE_TASKS_PUBLISH_H
+#define MILLRACE_TASKS_PUBLISH_H
+
+#include "base/buf.h"
+#include "millrace/attempt.h"
+
+struct publication;
+
+/* Makes the staging folder for a target. Absolute targets and ".." are allowed only as far as the
+ * file system allows; a component beginning with "." or "_" is refused (ERR_INVALID). */
+struct publication *publication_begin(const struct attempt *attempt, const char *target,
+                                      struct err *err);
+
+/* The staging folder, to write files into (subfolders allowed). */
+const char *publication_folder(const struct publication *publication);
+
+/* Adds a finished file by its name in the staging folder: hashes and fsyncs it. Order matters: it
+ * is the order in the manifest. `rows` < 0 = the file has no rows to speak of. */
+bool publication_add_file(struct publication *publication, const char *name, int64_t rows,
+                          struct err *err);
+
+/* For Parquet files added so far: opens their footers again through the engine, checks the row
+ * counts against what was added, and fills "schema" (fields and fingerprint) and "columns" (nulls,
+ * min, max per column) of the content. */
+bool publication_describe_parquet(struct publication *publication, struct err *err);
+
+/* The manifest's "content" object, borrowed, for the kind to add "counts" (rows_in, rows_out,
+ * duplicates, late, rejected, filtered), "splits" and the like. "dataset", "partition", "kind",
+ * "options_sha256", "rows", "files", "inputs" are publish's own. */
+json_t *publication_content(struct publication *publication);
+
+/* Records an input: a dataset version that was read, or a source file with size and digest. */
+void publication_add_input(struct publication *publication, json_t *input); /* takes it */
+
+/* Puts the partition in place. The same content as is published already: nothing is renamed, and
+ * *ret_unchanged is set. Fills version, rows_out, files, bytes and manifest of attempt->outputs. */
+bool publication_commit(struct publication *publication, bool *ret_unchanged, struct err *err);
+
+/* Removes the staging folder; no effect after a commit. Accepts NULL. */
+void publication_free(struct publication *publication);
+
+/* A published dataset, or one partition of it, opened for reading: folders are held by descriptor,
+ * so a concurrent publish can't mix versions. */
+struct dataset;
+
+/* `path` is a partition or a dataset root (then all published partitions below it, in name order).
+ * ERR_NOT_FOUND where nothing is published. */
+struct dataset *dataset_open(const char *path, struct err *err);
+void dataset_free(struct dataset *dataset);
+
+size_t dataset_partition_count(const struct dataset *dataset);
+const json_t *dataset_manifest(const struct dataset *dataset, size_t partition); /* borrowed */
+
+/* Appends a FROM item: read_parquet([...], hive_partitioning = …) over the held descriptors. The
+ * partition's keys (dt) become columns when the dataset was opened at its root. */
+void dataset_add_source(const struct dataset *dataset, struct buf *sql);
+
+/* One input record per partition: {"dataset", "partition", "version"}. */
+void dataset_add_inputs(const struct dataset *dataset, struct publication *publication);
+
+/* The manifests of the `count` newest published partitions of the same dataset whose name is before
+ * this partition's: newest first. For rules that compare with the days before. */
+json_t *dataset_manifests_before(const char *partition_path, size_t count, struct err *err);
+
+#endif
