@@ -1,0 +1,159 @@
+#include "cli/remote.h"
+
+#include "base/json.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SHARED_ARGS 3
+#define TABLE_MAX 24
+
+static int run_verb(const struct verb *verb, struct remote *remote, const char *server,
+                    const char *state)
+{
+    const struct command *command = remote->command;
+    struct err err = {0};
+
+    if (remote->count < verb->count_min || remote->count > verb->count_max)
+        return command_usage_error(command, "%s%swants %d%s argument%s, got %d", verb->name,
+                                   verb->name[0] == '\0' ? "" : " ", verb->count_min,
+                                   verb->count_max > verb->count_min ? " or more" : "",
+                                   verb->count_min == 1 ? "" : "s", remote->count);
+    remote->client = client_open(server, state, &err);
+    if (remote->client == NULL)
+        return command_fail(&err);
+    int exit_code = verb->run(remote);
+    client_close(remote->client);
+    return exit_code;
+}
+
+static const struct verb *find_verb(const struct verb *verbs, const char *name)
+{
+    for (const struct verb *verb = verbs; verb->name != NULL; verb++)
+        if (strcmp(verb->name, name) == 0)
+            return verb;
+    return NULL;
+}
+
+static int unknown_verb(const struct command *command, const struct verb *verbs, const char *name)
+{
+    struct buf names = {0};
+
+    for (const struct verb *verb = verbs; verb->name != NULL; verb++)
+        buf_printf(&names, "%s%s", names.len > 0 ? ", " : "", verb->name);
+    int exit_code = command_usage_error(command, "there is no `%s %s`; there is: %s", command->name,
+                                        name, buf_text(&names));
+    buf_release(&names);
+    return exit_code;
+}
+
+struct shared {
+    const char *server;
+    const char *state;
+    const char *output;
+};
+
+/* Parses with the shared arguments added; -1 after a message. */
+static int parse(const struct command *command, const struct arg *table, size_t arg_count, int argc,
+                 char **argv, struct shared *shared)
+{
+    struct arg all[TABLE_MAX + SHARED_ARGS];
+
+    assert(arg_count <= TABLE_MAX);
+    if (arg_count > 0)
+        memcpy(all, table, arg_count * sizeof(*table));
+    all[arg_count] = (struct arg){"server", 0, ARG_TEXT, &shared->server};
+    all[arg_count + 1] = (struct arg){"state", 0, ARG_TEXT, &shared->state};
+    all[arg_count + 2] = (struct arg){"output", 'o', ARG_TEXT, &shared->output};
+    return args_parse(command, all, arg_count + SHARED_ARGS, argc, argv);
+}
+
+static bool set_format(const struct command *command, const char *word, enum table_format *format)
+{
+    if (word == NULL || table_format_parse(word, format))
+        return true;
+    (void)command_usage_error(command, "-o is one of table, tsv, json; not `%s`", word);
+    return false;
+}
+
+int remote_main(const struct noun *noun, int argc, char **argv)
+{
+    struct shared shared = {0};
+    struct remote remote = {.command = noun->command, .options = noun->options};
+    const struct verb *verb = noun->verbs;
+    int count = parse(noun->command, noun->args, noun->arg_count, argc, argv, &shared);
+    bool has_verbs = verb->name[0] != '\0';
+
+    if (count < 0 || !set_format(noun->command, shared.output, &remote.format))
+        return err_exit_code(ERR_USAGE);
+    if (has_verbs && count > 0)
+        verb = find_verb(noun->verbs, argv[1]);
+    if (verb == NULL)
+        return unknown_verb(noun->command, noun->verbs, argv[1]);
+    int used = has_verbs && count > 0 ? 1 : 0;
+    remote.count = count - used;
+    remote.positional = argv + 1 + used;
+    return run_verb(verb, &remote, shared.server, shared.state);
+}
+
+int remote_list(struct remote *remote, const char *path, const char *key,
+                const struct table_column *columns, size_t column_count)
+{
+    struct err err = {0};
+    json_t *answer = client_request(remote->client, "GET", path, NULL, &err);
+
+    if (answer == NULL)
+        return command_fail(&err);
+    const json_t *rows = json_object_get(answer, key);
+    table_print(columns, column_count, rows, answer, remote->format);
+    int64_t total = json_get_int(answer, "total_entries", 0);
+    if ((int64_t)json_array_size(rows) < total)
+        fprintf(stderr, "%zu of %lld shown: --limit and --offset show others\n",
+                json_array_size(rows), (long long)total);
+    json_decref(answer);
+    return 0;
+}
+
+int remote_object(struct remote *remote, const char *method, const char *path, const json_t *body,
+                  const struct table_column *fields, size_t field_count)
+{
+    struct err err = {0};
+    json_t *answer = client_request(remote->client, method, path, body, &err);
+
+    if (answer == NULL)
+        return command_fail(&err);
+    table_print_object(fields, field_count, answer, remote->format);
+    json_decref(answer);
+    return 0;
+}
+
+json_t *remote_conf(const char *json_text, const struct arg_list *pairs, struct err *err)
+{
+    json_t *conf = json_text == NULL ? json_object() : json_parse(str_from(json_text), err);
+
+    if (conf == NULL) {
+        err_wrap(err, "--conf");
+        return NULL;
+    }
+    if (!json_is_object(conf)) {
+        err_set(err, ERR_USAGE, "--conf wants a JSON object, like '{\"lake\": \"lake\"}'");
+        json_decref(conf);
+        return NULL;
+    }
+    for (size_t i = 0; i < pairs->count; i++) {
+        struct str pair = str_from(pairs->items[i]);
+        size_t equals = str_find(pair, '=', 0);
+        if (equals == SIZE_MAX || equals == 0) {
+            err_set(err, ERR_USAGE, "-p wants name=value, not `%s`", pairs->items[i]);
+            json_decref(conf);
+            return NULL;
+        }
+        struct str text = str_sub(pair, equals + 1, pair.len);
+        json_t *value = json_loadb(text.len == 0 ? "" : text.ptr, text.len, JSON_DECODE_ANY, NULL);
+        if (value == NULL)
+            value = json_stringn(text.len == 0 ? "" : text.ptr, text.len);
+        (void)json_object_setn_new(conf, pair.ptr, equals, value);
+    }
+    return conf;
+}

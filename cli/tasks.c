@@ -1,0 +1,87 @@
+#include "cli/remote.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const struct table_column list_columns[] = {
+    {"TASK",    "task_id"   },
+    {"STATE",   "state"     },
+    {"TRY",     "try_number"},
+    {"KIND",    "operator"  },
+    {"STARTED", "start_date"},
+    {"SECONDS", "duration"  },
+    {"POOL",    "pool"      },
+    {"NOTE",    "note"      },
+};
+
+static const struct table_column show_fields[] = {
+    {"task_id",   "task_id"        },
+    {"state",     "state"          },
+    {"kind",      "operator"       },
+    {"try",       "try_number"     },
+    {"max_tries", "max_tries"      },
+    {"pool",      "pool"           },
+    {"scheduled", "scheduled_when" },
+    {"queued",    "queued_when"    },
+    {"started",   "start_date"     },
+    {"ended",     "end_date"       },
+    {"seconds",   "duration"       },
+    {"pid",       "pid"            },
+    {"rendered",  "rendered_fields"},
+    {"note",      "note"           },
+};
+
+static void add_tasks(struct buf *path, char **positional)
+{
+    buf_add_text(path, "/api/v2/dags");
+    client_add_segment(path, positional[0]);
+    buf_add_text(path, "/dagRuns");
+    client_add_segment(path, positional[1]);
+    buf_add_text(path, "/taskInstances");
+}
+
+static int tasks_list(struct remote *remote)
+{
+    struct buf path = {0};
+
+    add_tasks(&path, remote->positional);
+    buf_add_text(&path, "?limit=10000");
+    int exit_code =
+        remote_list(remote, buf_text(&path), "task_instances", list_columns, COUNT(list_columns));
+    buf_release(&path);
+    return exit_code;
+}
+
+static int tasks_show(struct remote *remote)
+{
+    struct buf path = {0};
+
+    add_tasks(&path, remote->positional);
+    client_add_segment(&path, remote->positional[2]);
+    int exit_code =
+        remote_object(remote, "GET", buf_text(&path), NULL, show_fields, COUNT(show_fields));
+    buf_release(&path);
+    return exit_code;
+}
+
+static int tasks_main(int argc, char **argv)
+{
+    static const struct verb verbs[] = {
+        {"list", 2, 2, tasks_list},
+        {"show", 3, 3, tasks_show},
+        {NULL,   0, 0, NULL      },
+    };
+    const struct noun noun = {&tasks_command, verbs, NULL, 0, NULL};
+
+    return remote_main(&noun, argc, argv);
+}
+
+const struct command tasks_command = {
+    .name = "tasks",
+    .summary = "list and show the task instances of a run",
+    .usage = "Usage: millrace tasks list DAG RUN\n"
+             "       millrace tasks show DAG RUN TASK\n\n"
+             "  --server URL   the server, where it is not the one of this folder\n"
+             "  --state DIR    the state folder that names the server\n"
+             "  -o FORMAT      table (on a terminal), tsv (in a pipe) or json\n",
+    .run = tasks_main,
+};
