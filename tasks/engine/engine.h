@@ -10,6 +10,7 @@
 #include "base/err.h"
 
 #include <jansson.h>
+#include <stddef.h>
 
 struct engine;
 struct engine_result;
@@ -30,7 +31,12 @@ bool engine_set_limits(struct engine *engine, int64_t memory_bytes, int64_t thre
  * in the error; "No space left on device" stays recognisable in it. */
 bool engine_run(struct engine *engine, const char *sql, int64_t *ret_changed, struct err *err);
 
-/* Runs a query and streams its rows. */
+/* Whether the text is exactly one statement and that a SELECT (WITH, FROM and VALUES are SELECTs
+ * too), which can be bound now. ERR_INVALID says what else it is. */
+bool engine_check_select(struct engine *engine, const char *sql, struct err *err);
+
+/* Runs a query and streams its rows. While the rows of one result are still being read, whatever
+ * else runs uses a connection of its own, which sees tables and views but no temporary ones. */
 struct engine_result *engine_query(struct engine *engine, const char *sql, struct err *err);
 void engine_result_free(struct engine_result *result);
 
@@ -50,6 +56,10 @@ bool engine_bool(struct engine_result *result, size_t column);
 struct str engine_text(struct engine_result *result, size_t column);
 struct str engine_blob(struct engine_result *result, size_t column);
 
+/* The value as JSON: booleans, integers and floats typed, all else as text; NULL, NaN and
+ * infinities are null. A new reference. */
+json_t *engine_json(struct engine_result *result, size_t column);
+
 /* Convenience: one row as a JSON object (column → value, typed; DECIMAL, dates and times as text);
  * NULL on failure or when there is not exactly one row. */
 json_t *engine_one_row(struct engine *engine, const char *sql, struct err *err);
@@ -57,5 +67,9 @@ json_t *engine_one_row(struct engine *engine, const char *sql, struct err *err);
 /* "name" and 'text', quoted for SQL. */
 void engine_add_identifier(struct buf *sql, struct str name);
 void engine_add_literal(struct buf *sql, struct str text);
+
+/* SQL functions that every engine has besides DuckDB's own:
+ *   millrace_xxh3(VARCHAR, UBIGINT) → UBIGINT: XXH3 of the text with a seed, equal on every machine
+ *   and in every version (DuckDB's hash() is not); NULL gives NULL. */
 
 #endif

@@ -1,0 +1,46 @@
+/* millrace_xxh3(VARCHAR, UBIGINT): the stable hash behind splits, shuffles and buckets. */
+#include "base/digest.h"
+#include "tasks/engine/internal.h"
+
+static void xxh3_run(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output)
+{
+    idx_t count = duckdb_data_chunk_get_size(input);
+    duckdb_vector texts = duckdb_data_chunk_get_vector(input, 0);
+    duckdb_vector seeds = duckdb_data_chunk_get_vector(input, 1);
+    duckdb_string_t *text = duckdb_vector_get_data(texts);
+    const uint64_t *seed = duckdb_vector_get_data(seeds);
+    uint64_t *text_valid = duckdb_vector_get_validity(texts);
+    uint64_t *seed_valid = duckdb_vector_get_validity(seeds);
+    uint64_t *hash = duckdb_vector_get_data(output);
+
+    (void)info;
+    duckdb_vector_ensure_validity_writable(output);
+    uint64_t *valid = duckdb_vector_get_validity(output);
+    for (idx_t i = 0; i < count; i++) {
+        if (!duckdb_validity_row_is_valid(text_valid, i) ||
+            !duckdb_validity_row_is_valid(seed_valid, i)) {
+            duckdb_validity_set_row_invalid(valid, i);
+            continue;
+        }
+        struct str s = {duckdb_string_t_data(&text[i]), duckdb_string_t_length(text[i])};
+        hash[i] = digest_xxh3(s, seed[i]);
+    }
+}
+
+bool engine_register_xxh3(duckdb_connection connection, struct err *err)
+{
+    duckdb_scalar_function function = duckdb_create_scalar_function();
+    duckdb_logical_type varchar = duckdb_create_logical_type(DUCKDB_TYPE_VARCHAR);
+    duckdb_logical_type ubigint = duckdb_create_logical_type(DUCKDB_TYPE_UBIGINT);
+
+    duckdb_scalar_function_set_name(function, "millrace_xxh3");
+    duckdb_scalar_function_add_parameter(function, varchar);
+    duckdb_scalar_function_add_parameter(function, ubigint);
+    duckdb_scalar_function_set_return_type(function, ubigint);
+    duckdb_scalar_function_set_function(function, xxh3_run);
+    bool ok = duckdb_register_scalar_function(connection, function) == DuckDBSuccess;
+    duckdb_destroy_logical_type(&varchar);
+    duckdb_destroy_logical_type(&ubigint);
+    duckdb_destroy_scalar_function(&function);
+    return ok || err_set(err, ERR_FAILED, "DuckDB refused the function millrace_xxh3");
+}
