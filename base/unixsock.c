@@ -90,8 +90,9 @@ int unixsock_connect(const char *path, struct err *err)
         return -1;
     bool ok = make_address(path, &address, &folder, err);
     if (ok && connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+        bool nobody = errno == ENOENT || errno == ECONNREFUSED;
         ok = err_errno(err, "connect to %s", path);
-        if (errno == ENOENT || errno == ECONNREFUSED)
+        if (nobody)
             err->code = ERR_UNREACHABLE;
     }
     if (folder >= 0)

@@ -37,7 +37,8 @@ int64_t store_last_seq(const struct store *store);
 bool store_checkpoint(struct store *store, struct err *err);
 int64_t store_wal_pages(const struct store *store);
 
-/* Queued for the next commit: findings of a DAG file (NULL report = none any more), and pools. */
+/* Queued for the next commit: findings of a DAG file (NULL report = none any more; NULL file = of
+ * all files), and pools. */
 void store_put_import_error(struct store *store, const char *file, const char *report,
                             const char *findings_json, int64_t now_us);
 void store_put_pool(struct store *store, const char *name, int64_t slots, const char *description);
@@ -59,6 +60,12 @@ bool store_load_live_backfills(struct store *store, const char *dag_id, store_ea
                                void *context, struct err *err);
 bool store_load_live_runs(struct store *store, const char *dag_id, store_each_run each,
                           void *context, struct err *err);
+
+/* The tokens of unfinished attempts of all other DAGs: `millrace run` leaves their workers alone.
+ */
+typedef void (*store_each_token)(void *context, const char *token);
+bool store_load_foreign_tokens(struct store *store, const char *dag_id, store_each_token each,
+                               void *context, struct err *err);
 
 /* Look-ups for prepare. The known_run's strings and tasks live in the arena; task rows are attached
  * when the run is final. */

@@ -1,0 +1,465 @@
+/* The one place where state is written: a turn's decisions in one transaction. */
+#include "scheduler/store/statements.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What one commit carries along. */
+struct commit {
+    struct store *store;
+    int64_t now_us;
+    int64_t seq; /* of the newest transition written so far */
+    struct err *err;
+};
+
+static const char *text_or(const char *text, const char *fallback)
+{
+    return text == NULL ? fallback : text;
+}
+
+struct change {
+    int64_t run;
+    const struct task_row *task; /* NULL = the run itself */
+    const char *from;
+    const char *to;
+    const char *reason;
+};
+
+static bool write_transition(struct commit *commit, const struct change *change)
+{
+    struct bind bind = bind_begin(commit->store, STATEMENT_TRANSITION_NEW);
+
+    bind_int(&bind, ++commit->seq);
+    bind_int(&bind, commit->now_us);
+    bind_int(&bind, change->run);
+    if (change->task == NULL) {
+        bind_null(&bind);
+        bind_null(&bind);
+        bind_null(&bind);
+    } else {
+        bind_int(&bind, change->task->task);
+        bind_int(&bind, change->task->map_index);
+        bind_int(&bind, change->task->try_number);
+    }
+    bind_text(&bind, change->from);
+    bind_text(&bind, change->to);
+    bind_text(&bind, change->reason);
+    return bind_run(&bind, commit->err);
+}
+
+static bool write_dag(struct commit *commit, const struct dag_row *row)
+{
+    struct bind bind = bind_begin(commit->store, STATEMENT_DAG_PUT);
+
+    bind_text(&bind, row->dag_id);
+    bind_text(&bind, row->file);
+    bind_int(&bind, row->is_paused);
+    bind_int(&bind, row->is_stale);
+    bind_int(&bind, row->version_id);
+    bind_int(&bind, row->version_number);
+    bind_time(&bind, row->last_tick_us);
+    bind_time(&bind, row->next_start_us);
+    bind_time(&bind, row->next_end_us);
+    bind_int(&bind, row->parsed_at_us);
+    return bind_run(&bind, commit->err);
+}
+
+static bool write_version(struct commit *commit, const struct version_row *row)
+{
+    struct bind bind = bind_begin(commit->store, STATEMENT_VERSION_NEW);
+
+    bind_int(&bind, row->id);
+    bind_text(&bind, row->dag_id);
+    bind_int(&bind, row->number);
+    bind_text(&bind, row->hash);
+    bind_text(&bind, row->file);
+    bind_str(&bind, row->source);
+    bind_int(&bind, row->created_at_us);
+    return bind_run(&bind, commit->err);
+}
+
+static bool insert_run(struct commit *commit, const struct run_row *row)
+{
+    struct bind bind = bind_begin(commit->store, STATEMENT_RUN_NEW);
+
+    bind_int(&bind, row->id);
+    bind_text(&bind, row->dag_id);
+    bind_text(&bind, row->run_id);
+    bind_int(&bind, row->version_id);
+    bind_text(&bind, run_type_name(row->run_type));
+    bind_text(&bind, run_state_name(row->state));
+    bind_text(&bind, triggered_by_name(row->triggered_by));
+    bind_time(&bind, row->logical_date_us);
+    bind_time(&bind, row->interval_start_us);
+    bind_time(&bind, row->interval_end_us);
+    bind_int(&bind, row->run_after_us);
+    bind_time(&bind, row->queued_at_us);
+    bind_time(&bind, row->started_at_us);
+    bind_time(&bind, row->ended_at_us);
+    bind_time(&bind, row->backfill_id);
+    bind_int(&bind, row->clear_number);
+    bind_text(&bind, text_or(row->conf, "{}"));
+    bind_text(&bind, row->note);
+    bind_text(&bind, row->reason);
+    bind_int(&bind, commit->now_us);
+    return bind_run(&bind, commit->err);
+}
+
+static bool update_run(struct commit *commit, const struct run_row *row)
+{
+    struct bind bind = bind_begin(commit->store, STATEMENT_RUN_SET);
+
+    bind_int(&bind, row->id);
+    bind_int(&bind, row->version_id);
+    bind_text(&bind, run_state_name(row->state));
+    bind_time(&bind, row->queued_at_us);
+    bind_time(&bind, row->started_at_us);
+    bind_time(&bind, row->ended_at_us);
+    bind_time(&bind, row->backfill_id);
+    bind_int(&bind, row->clear_number);
+    bind_text(&bind, text_or(row->conf, "{}"));
+    bind_text(&bind, row->note);
+    bind_text(&bind, row->reason);
+    bind_int(&bind, commit->now_us);
+    return bind_run_one(&bind, commit->err);
+}
+
+static bool insert_task(struct commit *commit, int64_t run, const struct dag *dag, uint32_t task,
+                        int64_t tries)
+{
+    struct bind bind = bind_begin(commit->store, STATEMENT_TASK_NEW);
+
+    bind_int(&bind, run);
+    bind_int(&bind, task);
+    bind_int(&bind, -1);
+    bind_text(&bind, dag->tasks[task].task_id);
+    bind_int(&bind, tries);
+    bind_int(&bind, tries + dag->tasks[task].retries);
+    return bind_run(&bind, commit->err);
+}
+
+static bool write_run_new(struct commit *commit, const struct decision *decision)
+{
+    const struct run_row *row = &decision->as.run.row;
+    const struct dag *dag = decision->as.run.dag;
+    struct change change = {row->id, NULL, "none", run_state_name(row->state), row->reason};
+
+    if (!insert_run(commit, row))
+        return false;
+    for (uint32_t i = 0; i < dag->task_count; i++)
+        if (!insert_task(commit, row->id, dag, i, 0))
+            return false;
+    return write_transition(commit, &change);
+}
+
+static bool write_run(struct commit *commit, const struct decision *decision)
+{
+    const struct run_row *row = &decision->as.run.row;
+    enum run_state from = decision->as.run.from;
+    struct change change = {row->id, NULL, run_state_name(from), run_state_name(row->state),
+                            row->reason};
+
+    return update_run(commit, row) && (from == row->state || write_transition(commit, &change));
+}
+
+/* The tries so far of each task of the new version, found by name. */
+static bool load_tries(struct commit *commit, int64_t run, const struct dag *dag, int64_t *tries)
+{
+    struct bind bind = bind_begin(commit->store, STATEMENT_RESET_TRIES);
+    bool row = false;
+
+    bind_int(&bind, run);
+    bool ok = bind_step(&bind, &row, commit->err);
+    while (ok && row) {
+        struct columns columns = {.stmt = bind.stmt};
+        uint32_t task = dag_find_task(dag, column_name(&columns));
+        if (task != UINT32_MAX)
+            tries[task] = column_int(&columns);
+        ok = bind_step(&bind, &row, commit->err);
+    }
+    bind_end(&bind);
+    return ok;
+}
+
+static bool clear_tasks(struct commit *commit, int64_t run, const char *reason)
+{
+    struct bind marks = bind_begin(commit->store, STATEMENT_RESET_TRANSITIONS);
+    struct bind clear = bind_begin(commit->store, STATEMENT_RESET_CLEAR);
+
+    bind_int(&marks, run);
+    bind_int(&marks, commit->seq);
+    bind_int(&marks, commit->now_us);
+    bind_text(&marks, reason);
+    if (!bind_run(&marks, commit->err))
+        return false;
+    commit->seq += sqlite3_changes(commit->store->db);
+    bind_int(&clear, run);
+    return bind_run(&clear, commit->err);
+}
+
+static bool write_run_reset(struct commit *commit, const struct decision *decision)
+{
+    const struct run_row *row = &decision->as.run.row;
+    const struct dag *dag = decision->as.run.dag;
+    int64_t *tries = mem_alloc_array(dag->task_count, sizeof(*tries));
+
+    bool ok = write_run(commit, decision) && load_tries(commit, row->id, dag, tries) &&
+              clear_tasks(commit, row->id, row->reason);
+    for (uint32_t i = 0; ok && i < dag->task_count; i++)
+        ok = insert_task(commit, row->id, dag, i, tries[i]);
+    free(tries);
+    return ok;
+}
+
+static bool write_task(struct commit *commit, const struct decision *decision)
+{
+    const struct task_row *row = &decision->as.task.row;
+    enum task_state from = decision->as.task.from;
+    struct change change = {row->run, row, task_state_name(from), task_state_name(row->state),
+                            row->reason};
+    struct bind bind = bind_begin(commit->store, STATEMENT_TASK_SET);
+
+    bind_int(&bind, row->run);
+    bind_int(&bind, row->task);
+    bind_int(&bind, row->map_index);
+    bind_text(&bind, task_state_name(row->state));
+    bind_int(&bind, row->try_number);
+    bind_int(&bind, row->max_tries);
+    bind_time(&bind, row->scheduled_at_us);
+    bind_time(&bind, row->queued_at_us);
+    bind_time(&bind, row->started_at_us);
+    bind_time(&bind, row->ended_at_us);
+    bind_time(&bind, row->retry_at_us);
+    bind_text(&bind, row->reason);
+    return bind_run_one(&bind, commit->err) &&
+           (from == row->state || write_transition(commit, &change));
+}
+
+static void bind_attempt_key(struct bind *bind, const struct attempt_row *row)
+{
+    bind_int(bind, row->run);
+    bind_int(bind, row->task);
+    bind_int(bind, row->map_index);
+    bind_int(bind, row->try_number);
+    bind_text(bind, row->token);
+}
+
+static void bind_attempt_state(struct bind *bind, const struct attempt_row *row)
+{
+    bind_text(bind, task_state_name(row->state));
+    bind_text(bind, text_or(row->worker, ""));
+    bind_time(bind, row->pid);
+    bind_time(bind, row->queued_at_us);
+    bind_time(bind, row->started_at_us);
+    bind_time(bind, row->ended_at_us);
+    if (row->exit_code < 0)
+        bind_null(bind);
+    else
+        bind_int(bind, row->exit_code);
+    bind_time(bind, row->signal);
+    bind_text(bind, task_state_is_final(row->state) ? outcome_name(row->outcome) : NULL);
+    bind_text(bind, row->reason);
+}
+
+static bool write_attempt_new(struct commit *commit, const struct attempt_row *row)
+{
+    struct bind bind = bind_begin(commit->store, STATEMENT_ATTEMPT_NEW);
+
+    bind_attempt_key(&bind, row);
+    bind_attempt_state(&bind, row);
+    bind_text(&bind, text_or(row->rendered, "{}"));
+    bind_text(&bind, row->outputs);
+    return bind_run(&bind, commit->err);
+}
+
+static bool write_attempt(struct commit *commit, const struct attempt_row *row)
+{
+    struct bind bind = bind_begin(commit->store, STATEMENT_ATTEMPT_SET);
+
+    bind_attempt_key(&bind, row);
+    bind_attempt_state(&bind, row);
+    bind_text(&bind, row->outputs);
+    return bind_run_one(&bind, commit->err);
+}
+
+static bool write_backfill(struct commit *commit, const struct backfill_row *row)
+{
+    struct bind bind = bind_begin(commit->store, STATEMENT_BACKFILL_PUT);
+
+    bind_int(&bind, row->id);
+    bind_text(&bind, row->dag_id);
+    bind_int(&bind, row->from_us);
+    bind_int(&bind, row->to_us);
+    bind_int(&bind, row->run_backwards);
+    bind_int(&bind, row->is_paused);
+    bind_text(&bind, reprocess_name(row->reprocess));
+    bind_int(&bind, row->max_active_runs);
+    bind_text(&bind, text_or(row->conf, "{}"));
+    bind_int(&bind, row->created_at_us);
+    bind_int(&bind, row->updated_at_us);
+    bind_time(&bind, row->completed_at_us);
+    bind_time(&bind, row->cursor_us);
+    bind_int(&bind, row->total);
+    bind_int(&bind, row->made);
+    bind_int(&bind, row->skipped);
+    bind_int(&bind, row->succeeded);
+    bind_int(&bind, row->failed);
+    bind_int(&bind, row->cancelled);
+    return bind_run(&bind, commit->err);
+}
+
+static bool write_decision(struct commit *commit, const struct decision *decision)
+{
+    switch (decision->kind) {
+    case DECIDE_DAG:
+        return write_dag(commit, &decision->as.dag);
+    case DECIDE_VERSION:
+        return write_version(commit, &decision->as.version);
+    case DECIDE_RUN_NEW:
+        return write_run_new(commit, decision);
+    case DECIDE_RUN:
+        return write_run(commit, decision);
+    case DECIDE_RUN_RESET:
+        return write_run_reset(commit, decision);
+    case DECIDE_TASK:
+        return write_task(commit, decision);
+    case DECIDE_ATTEMPT_NEW:
+        return write_attempt_new(commit, &decision->as.attempt);
+    case DECIDE_ATTEMPT:
+        return write_attempt(commit, &decision->as.attempt);
+    case DECIDE_BACKFILL_NEW:
+    case DECIDE_BACKFILL:
+        return write_backfill(commit, &decision->as.backfill);
+    case DECIDE_START:
+    case DECIDE_STOP:
+    case DECIDE_ACK:
+    case DECIDE_REPLY:
+        return true; /* acts: the loop's, after the commit */
+    }
+    return err_set(commit->err, ERR_FAILED, "a decision of unknown kind");
+}
+
+static bool is_durable(const struct decision *decision)
+{
+    return decision->kind < DECIDE_START;
+}
+
+static struct store_put *queue_put(struct store *store, enum statement statement)
+{
+    if (store->put_count == store->put_capacity) {
+        store->put_capacity = mem_grow(store->put_capacity, store->put_count + 1);
+        store->puts = mem_resize_array(store->puts, store->put_capacity, sizeof(*store->puts));
+    }
+    struct store_put *put = &store->puts[store->put_count++];
+    *put = (struct store_put){.statement = statement};
+    return put;
+}
+
+void store_put_import_error(struct store *store, const char *file, const char *report,
+                            const char *findings_json, int64_t now_us)
+{
+    enum statement statement = file == NULL     ? STATEMENT_IMPORT_ERROR_CLEAR
+                               : report == NULL ? STATEMENT_IMPORT_ERROR_DROP
+                                                : STATEMENT_IMPORT_ERROR_PUT;
+    struct store_put *put = queue_put(store, statement);
+
+    put->texts[0] = mem_strdup(file);
+    put->texts[1] = mem_strdup(report);
+    put->texts[2] = mem_strdup(findings_json);
+    put->numbers[0] = now_us;
+}
+
+void store_put_pool(struct store *store, const char *name, int64_t slots, const char *description)
+{
+    struct store_put *put = queue_put(store, STATEMENT_POOL_PUT);
+
+    put->texts[0] = mem_strdup(name);
+    put->texts[1] = mem_strdup(description);
+    put->numbers[0] = slots;
+}
+
+void store_put_idempotency(struct store *store, const char *key, const char *body_hash,
+                           int64_t now_us, int64_t status, const char *response)
+{
+    struct store_put *put = queue_put(store, STATEMENT_IDEMPOTENCY_PUT);
+
+    put->texts[0] = mem_strdup(key);
+    put->texts[1] = mem_strdup(body_hash);
+    put->texts[2] = mem_strdup(response);
+    put->numbers[0] = now_us;
+    put->numbers[1] = status;
+}
+
+static bool write_put(struct commit *commit, const struct store_put *put)
+{
+    struct bind bind = bind_begin(commit->store, put->statement);
+
+    if (put->statement == STATEMENT_IMPORT_ERROR_DROP) {
+        bind_text(&bind, put->texts[0]);
+    } else if (put->statement == STATEMENT_IMPORT_ERROR_PUT) {
+        bind_text(&bind, put->texts[0]);
+        bind_int(&bind, put->numbers[0]);
+        bind_text(&bind, put->texts[1]);
+        bind_text(&bind, text_or(put->texts[2], "[]"));
+    } else if (put->statement == STATEMENT_POOL_PUT) {
+        bind_text(&bind, put->texts[0]);
+        bind_int(&bind, put->numbers[0]);
+        bind_text(&bind, put->texts[1]);
+    } else if (put->statement == STATEMENT_IDEMPOTENCY_PUT) {
+        bind_text(&bind, put->texts[0]);
+        bind_text(&bind, put->texts[1]);
+        bind_int(&bind, put->numbers[0]);
+        bind_int(&bind, put->numbers[1]);
+        bind_text(&bind, text_or(put->texts[2], ""));
+    }
+    return bind_run(&bind, commit->err);
+}
+
+static void clear_puts(struct store *store)
+{
+    for (size_t i = 0; i < store->put_count; i++)
+        for (size_t k = 0; k < sizeof(store->puts[i].texts) / sizeof(char *); k++)
+            free(store->puts[i].texts[k]);
+    store->put_count = 0;
+}
+
+static bool write_all(struct commit *commit, const struct decisions *decisions)
+{
+    struct store *store = commit->store;
+    struct bind begin = bind_begin(store, STATEMENT_BEGIN);
+    struct bind end = bind_begin(store, STATEMENT_COMMIT);
+
+    if (!bind_run(&begin, commit->err))
+        return false;
+    for (size_t i = 0; i < store->put_count; i++)
+        if (!write_put(commit, &store->puts[i]))
+            return false;
+    for (size_t i = 0; i < decisions->count; i++)
+        if (!write_decision(commit, &decisions->items[i]))
+            return false;
+    return bind_run(&end, commit->err);
+}
+
+bool store_commit(struct store *store, const struct decisions *decisions, int64_t now_us,
+                  struct err *err)
+{
+    struct commit commit = {.store = store, .now_us = now_us, .seq = store->last_seq, .err = err};
+    bool needed = store->put_count > 0;
+
+    if (store->is_broken)
+        return err_set(err, ERR_IO, "%s: an earlier commit failed", store->path);
+    for (size_t i = 0; i < decisions->count && !needed; i++)
+        needed = is_durable(&decisions->items[i]);
+    if (!needed)
+        return true;
+    if (!write_all(&commit, decisions)) {
+        /* The transaction stays open until the process ends: rolling back could touch the disk. */
+        store->is_broken = true;
+        return false;
+    }
+    store->last_seq = commit.seq;
+    clear_puts(store);
+    return true;
+}

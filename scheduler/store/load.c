@@ -1,0 +1,362 @@
+/* Loading for recovery, and the look-ups that prepare an event. */
+#include "scheduler/store/statements.h"
+
+#include "base/mem.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* A name that is not in its table means a database that this program can't read. */
+#define READ_ENUM(type, columns, out)                                                              \
+    (type##_parse(column_name(columns), (out)) ||                                                  \
+     err_set(err, ERR_IO, "state.db holds a " #type " that this program does not know"))
+
+static void read_dag(struct columns *columns, struct dag_row *row)
+{
+    row->dag_id = column_text(columns);
+    row->file = column_text(columns);
+    row->is_paused = column_bool(columns);
+    row->is_stale = column_bool(columns);
+    row->version_id = column_int(columns);
+    row->version_number = column_int(columns);
+    row->last_tick_us = column_int(columns);
+    row->next_start_us = column_int(columns);
+    row->next_end_us = column_int(columns);
+    row->parsed_at_us = column_int(columns);
+}
+
+static void read_version(struct columns *columns, struct version_row *row)
+{
+    row->id = column_int(columns);
+    row->dag_id = column_text(columns);
+    row->number = column_int(columns);
+    row->hash = column_text(columns);
+    row->file = column_text(columns);
+    row->source = column_str(columns);
+    row->created_at_us = column_int(columns);
+}
+
+static bool read_run(struct columns *columns, struct run_row *row, struct err *err)
+{
+    row->id = column_int(columns);
+    row->dag_id = column_text(columns);
+    row->run_id = column_text(columns);
+    row->version_id = column_int(columns);
+    if (!READ_ENUM(run_type, columns, &row->run_type) ||
+        !READ_ENUM(run_state, columns, &row->state) ||
+        !READ_ENUM(triggered_by, columns, &row->triggered_by))
+        return false;
+    row->logical_date_us = column_int(columns);
+    row->interval_start_us = column_int(columns);
+    row->interval_end_us = column_int(columns);
+    row->run_after_us = column_int(columns);
+    row->queued_at_us = column_int(columns);
+    row->started_at_us = column_int(columns);
+    row->ended_at_us = column_int(columns);
+    row->backfill_id = column_int(columns);
+    row->clear_number = column_int(columns);
+    row->conf = column_text(columns);
+    row->note = column_text(columns);
+    row->reason = column_text(columns);
+    return true;
+}
+
+static bool read_task(struct columns *columns, struct task_row *row, struct err *err)
+{
+    row->run = column_int(columns);
+    row->task = (uint32_t)column_int(columns);
+    row->map_index = (int32_t)column_int(columns);
+    row->task_id = column_text(columns);
+    if (!READ_ENUM(task_state, columns, &row->state))
+        return false;
+    row->try_number = column_int(columns);
+    row->max_tries = column_int(columns);
+    row->scheduled_at_us = column_int(columns);
+    row->queued_at_us = column_int(columns);
+    row->started_at_us = column_int(columns);
+    row->ended_at_us = column_int(columns);
+    row->retry_at_us = column_int(columns);
+    row->reason = column_text(columns);
+    return true;
+}
+
+static bool read_attempt(struct columns *columns, struct attempt_row *row, struct err *err)
+{
+    row->run = column_int(columns);
+    row->task = (uint32_t)column_int(columns);
+    row->map_index = (int32_t)column_int(columns);
+    row->try_number = column_int(columns);
+    row->token = column_text(columns);
+    if (!READ_ENUM(task_state, columns, &row->state))
+        return false;
+    row->worker = column_text(columns);
+    row->pid = column_int(columns);
+    row->queued_at_us = column_int(columns);
+    row->started_at_us = column_int(columns);
+    row->ended_at_us = column_int(columns);
+    row->exit_code = column_int_or(columns, -1);
+    row->signal = column_int(columns);
+    struct str outcome = column_name(columns);
+    if (outcome.ptr != NULL && !outcome_parse(outcome, &row->outcome))
+        return err_set(err, ERR_IO, "state.db holds an unknown outcome `%.*s`", STR_ARG(outcome));
+    row->reason = column_text(columns);
+    row->rendered = column_text(columns);
+    row->outputs = column_text(columns);
+    return true;
+}
+
+static bool read_backfill(struct columns *columns, struct backfill_row *row, struct err *err)
+{
+    row->id = column_int(columns);
+    row->dag_id = column_text(columns);
+    row->from_us = column_int(columns);
+    row->to_us = column_int(columns);
+    row->run_backwards = column_bool(columns);
+    row->is_paused = column_bool(columns);
+    if (!READ_ENUM(reprocess, columns, &row->reprocess))
+        return false;
+    row->max_active_runs = column_int(columns);
+    row->conf = column_text(columns);
+    row->created_at_us = column_int(columns);
+    row->updated_at_us = column_int(columns);
+    row->completed_at_us = column_int(columns);
+    row->cursor_us = column_int(columns);
+    row->total = column_int(columns);
+    row->made = column_int(columns);
+    row->skipped = column_int(columns);
+    row->succeeded = column_int(columns);
+    row->failed = column_int(columns);
+    row->cancelled = column_bool(columns);
+    return true;
+}
+
+bool store_load_dags(struct store *store, const char *dag_id, store_each_dag each, void *context,
+                     struct err *err)
+{
+    struct bind bind = bind_begin(store, STATEMENT_LOAD_DAGS);
+    bool row = false;
+
+    bind_text(&bind, dag_id);
+    bool ok = bind_step(&bind, &row, err);
+    while (ok && row) {
+        struct arena arena = {0};
+        struct columns columns = {.stmt = bind.stmt, .arena = &arena};
+        struct dag_row dag = {0};
+        struct version_row version = {0};
+        read_dag(&columns, &dag);
+        read_version(&columns, &version);
+        ok = each(context, &dag, &version, err) && bind_step(&bind, &row, err);
+        arena_release(&arena);
+    }
+    bind_end(&bind);
+    return ok;
+}
+
+bool store_load_live_backfills(struct store *store, const char *dag_id, store_each_backfill each,
+                               void *context, struct err *err)
+{
+    struct bind bind = bind_begin(store, STATEMENT_LOAD_BACKFILLS);
+    bool row = false;
+
+    bind_text(&bind, dag_id);
+    bool ok = bind_step(&bind, &row, err);
+    while (ok && row) {
+        struct arena arena = {0};
+        struct columns columns = {.stmt = bind.stmt, .arena = &arena};
+        struct backfill_row backfill = {0};
+        ok = read_backfill(&columns, &backfill, err) && each(context, &backfill, err) &&
+             bind_step(&bind, &row, err);
+        arena_release(&arena);
+    }
+    bind_end(&bind);
+    return ok;
+}
+
+/* All task rows of a run, as an array in the arena. */
+static bool load_tasks(struct store *store, int64_t run, struct arena *arena,
+                       const struct task_row **ret_rows, size_t *ret_count, struct err *err)
+{
+    struct bind bind = bind_begin(store, STATEMENT_LOAD_TASKS);
+    struct task_row *rows = NULL;
+    size_t count = 0;
+    size_t capacity = 0;
+    bool row = false;
+
+    bind_int(&bind, run);
+    bool ok = bind_step(&bind, &row, err);
+    while (ok && row) {
+        struct columns columns = {.stmt = bind.stmt, .arena = arena};
+        if (count == capacity) {
+            capacity = mem_grow(capacity, count + 1);
+            rows = mem_resize_array(rows, capacity, sizeof(*rows));
+        }
+        rows[count] = (struct task_row){0};
+        ok = read_task(&columns, &rows[count++], err) && bind_step(&bind, &row, err);
+    }
+    bind_end(&bind);
+    if (ok && count > 0) {
+        struct task_row *copy = arena_alloc_array(arena, count, sizeof(*copy));
+        for (size_t i = 0; i < count; i++)
+            copy[i] = rows[i];
+        *ret_rows = copy;
+    }
+    *ret_count = ok ? count : 0;
+    free(rows);
+    return ok;
+}
+
+static bool load_attempts(struct store *store, int64_t run, struct arena *arena,
+                          const struct attempt_row **ret_rows, size_t *ret_count, struct err *err)
+{
+    struct bind bind = bind_begin(store, STATEMENT_LOAD_ATTEMPTS);
+    struct attempt_row *rows = NULL;
+    size_t count = 0;
+    size_t capacity = 0;
+    bool row = false;
+
+    bind_int(&bind, run);
+    bool ok = bind_step(&bind, &row, err);
+    while (ok && row) {
+        struct columns columns = {.stmt = bind.stmt, .arena = arena};
+        if (count == capacity) {
+            capacity = mem_grow(capacity, count + 1);
+            rows = mem_resize_array(rows, capacity, sizeof(*rows));
+        }
+        rows[count] = (struct attempt_row){0};
+        ok = read_attempt(&columns, &rows[count++], err) && bind_step(&bind, &row, err);
+    }
+    bind_end(&bind);
+    if (ok && count > 0) {
+        struct attempt_row *copy = arena_alloc_array(arena, count, sizeof(*copy));
+        for (size_t i = 0; i < count; i++)
+            copy[i] = rows[i];
+        *ret_rows = copy;
+    }
+    *ret_count = ok ? count : 0;
+    free(rows);
+    return ok;
+}
+
+static bool load_version(struct store *store, int64_t id, struct arena *arena,
+                         struct version_row *ret, struct err *err)
+{
+    struct bind bind = bind_begin(store, STATEMENT_LOAD_VERSION);
+    bool row = false;
+
+    bind_int(&bind, id);
+    bool ok = bind_step(&bind, &row, err);
+    if (ok && !row)
+        ok = err_set(err, ERR_IO, "%s: version %lld is missing", store->path, (long long)id);
+    if (ok) {
+        struct columns columns = {.stmt = bind.stmt, .arena = arena};
+        read_version(&columns, ret);
+    }
+    bind_end(&bind);
+    return ok;
+}
+
+struct run_loader {
+    struct store *store;
+    store_each_run each;
+    void *context;
+    struct arena version_arena; /* of the version loaded last: runs of one version come together */
+    struct version_row version;
+};
+
+static bool load_run(struct run_loader *loader, struct columns *columns, struct err *err)
+{
+    struct run_row run = {0};
+    const struct task_row *tasks = NULL;
+    const struct attempt_row *attempts = NULL;
+    size_t task_count = 0;
+    size_t attempt_count = 0;
+
+    if (!read_run(columns, &run, err))
+        return false;
+    if (loader->version.id != run.version_id) {
+        arena_release(&loader->version_arena);
+        loader->version = (struct version_row){0};
+        if (!load_version(loader->store, run.version_id, &loader->version_arena, &loader->version,
+                          err))
+            return false;
+    }
+    return load_tasks(loader->store, run.id, columns->arena, &tasks, &task_count, err) &&
+           load_attempts(loader->store, run.id, columns->arena, &attempts, &attempt_count, err) &&
+           loader->each(loader->context, &run, &loader->version, tasks, task_count, attempts,
+                        attempt_count, err);
+}
+
+bool store_load_live_runs(struct store *store, const char *dag_id, store_each_run each,
+                          void *context, struct err *err)
+{
+    struct run_loader loader = {.store = store, .each = each, .context = context};
+    struct bind bind = bind_begin(store, STATEMENT_LOAD_RUNS);
+    bool row = false;
+
+    bind_text(&bind, dag_id);
+    bool ok = bind_step(&bind, &row, err);
+    while (ok && row) {
+        struct arena arena = {0};
+        struct columns columns = {.stmt = bind.stmt, .arena = &arena};
+        ok = load_run(&loader, &columns, err) && bind_step(&bind, &row, err);
+        arena_release(&arena);
+    }
+    bind_end(&bind);
+    arena_release(&loader.version_arena);
+    return ok;
+}
+
+bool store_load_foreign_tokens(struct store *store, const char *dag_id, store_each_token each,
+                               void *context, struct err *err)
+{
+    struct bind bind = bind_begin(store, STATEMENT_LOAD_OPEN_TOKENS);
+    bool row = false;
+
+    bind_text(&bind, dag_id);
+    bool ok = bind_step(&bind, &row, err);
+    while (ok && row) {
+        struct arena arena = {0};
+        struct columns columns = {.stmt = bind.stmt, .arena = &arena};
+        each(context, column_text(&columns));
+        ok = bind_step(&bind, &row, err);
+        arena_release(&arena);
+    }
+    bind_end(&bind);
+    return ok;
+}
+
+bool store_known_run(struct store *store, struct arena *arena, const char *dag_id,
+                     int64_t logical_date_us, struct known_run *ret, struct err *err)
+{
+    struct bind bind = bind_begin(store, STATEMENT_FIND_RUN_BY_DATE);
+    struct known_run known = {0};
+
+    bind_text(&bind, dag_id);
+    bind_int(&bind, logical_date_us);
+    bool ok = bind_step(&bind, &known.exists, err);
+    if (ok && known.exists) {
+        struct columns columns = {.stmt = bind.stmt, .arena = arena};
+        ok = read_run(&columns, &known.row, err);
+    }
+    bind_end(&bind);
+    if (ok && known.exists && run_state_is_final(known.row.state))
+        ok = load_tasks(store, known.row.id, arena, &known.tasks, &known.task_count, err);
+    if (ok)
+        *ret = known;
+    return ok;
+}
+
+bool store_run_id_exists(struct store *store, const char *dag_id, const char *run_id, bool *ret,
+                         struct err *err)
+{
+    struct bind bind = bind_begin(store, STATEMENT_FIND_RUN_BY_ID);
+    bool row = false;
+
+    bind_text(&bind, dag_id);
+    bind_text(&bind, run_id);
+    bool ok = bind_step(&bind, &row, err);
+    bind_end(&bind);
+    if (ok)
+        *ret = row;
+    return ok;
+}

@@ -1,0 +1,242 @@
+#include "scheduler/store/migrate.h"
+#include "scheduler/store/statements.h"
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "millrace/messages.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+/* A database up to this size is read through by quick_check at every start; a larger one would
+ * delay recovery by seconds, and its damaged pages are found when they are read. */
+#define QUICK_CHECK_BYTES_MAX (64 * 1024 * 1024)
+
+static const char *const statement_texts[] = {
+#define STATEMENT(name, sql) sql,
+#include "scheduler/store/statements.def"
+#undef STATEMENT
+};
+
+static int on_wal(void *context, sqlite3 *db, const char *name, int pages)
+{
+    struct store *store = context;
+
+    (void)db;
+    (void)name;
+    store->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+static bool fail(const struct store *store, const char *doing, struct err *err)
+{
+    return err_set(err, ERR_IO, "%s: %s: %s", store->path, doing, sqlite3_errmsg(store->db));
+}
+
+static bool open_database(struct store *store, struct err *err)
+{
+    static const char set_up[] = "PRAGMA busy_timeout = 5000;"
+                                 "PRAGMA journal_mode = WAL;"
+                                 "PRAGMA synchronous = FULL;"
+                                 "PRAGMA wal_autocheckpoint = 0;"
+                                 "PRAGMA mmap_size = 0;"
+                                 "PRAGMA temp_store = MEMORY;"
+                                 "PRAGMA trusted_schema = OFF;"
+                                 "PRAGMA cache_size = -16384;";
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+
+    if (sqlite3_open_v2(store->path, &store->db, flags, NULL) != SQLITE_OK)
+        return fail(store, "open", err);
+    (void)sqlite3_extended_result_codes(store->db, 1);
+    (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    if (sqlite3_exec(store->db, set_up, NULL, NULL, NULL) != SQLITE_OK)
+        return fail(store, "cannot be used as a database; move it away, or restore a backup", err);
+    return true;
+}
+
+static bool check_pages(struct store *store, struct err *err)
+{
+    struct stat status;
+    sqlite3_stmt *stmt = NULL;
+
+    if (stat(store->path, &status) != 0)
+        return err_errno(err, "stat %s", store->path);
+    if (status.st_size > QUICK_CHECK_BYTES_MAX)
+        return true;
+    bool ok =
+        sqlite3_prepare_v2(store->db, "PRAGMA quick_check(1)", -1, &stmt, NULL) == SQLITE_OK &&
+        sqlite3_step(stmt) == SQLITE_ROW;
+    const char *verdict = ok ? (const char *)sqlite3_column_text(stmt, 0) : NULL;
+    if (!ok)
+        fail(store, "check", err);
+    else if (verdict == NULL || strcmp(verdict, "ok") != 0)
+        ok = err_set(err, ERR_IO, "%s is damaged (%s); restore a backup, or move it away",
+                     store->path, verdict == NULL ? "no verdict" : verdict);
+    (void)sqlite3_finalize(stmt);
+    return ok;
+}
+
+static bool prepare_all(struct store *store, struct err *err)
+{
+    for (size_t i = 0; i < STATEMENT_COUNT; i++)
+        if (sqlite3_prepare_v3(store->db, statement_texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+                               &store->statements[i], NULL) != SQLITE_OK)
+            return fail(store, statement_texts[i], err);
+    return true;
+}
+
+static bool meta_get(struct store *store, const char *key, struct arena *arena, char **ret,
+                     struct err *err)
+{
+    struct bind bind = bind_begin(store, STATEMENT_META_GET);
+    bool row = false;
+
+    bind_text(&bind, key);
+    bool ok = bind_step(&bind, &row, err);
+    if (ok && row) {
+        struct columns columns = {.stmt = bind.stmt, .arena = arena};
+        *ret = column_text(&columns);
+    }
+    bind_end(&bind);
+    return ok;
+}
+
+static bool meta_put(struct store *store, const char *key, const char *value, struct err *err)
+{
+    struct bind bind = bind_begin(store, STATEMENT_META_PUT);
+
+    bind_text(&bind, key);
+    bind_text(&bind, value);
+    return bind_run(&bind, err);
+}
+
+static bool make_instance(char out[17], struct err *err)
+{
+    unsigned char bytes[8];
+
+    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+        return err_errno(err, "getrandom");
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    return true;
+}
+
+static bool run_simple(struct store *store, enum statement statement, struct err *err)
+{
+    struct bind bind = bind_begin(store, statement);
+
+    return bind_run(&bind, err);
+}
+
+/* The instance is made once; the epoch rises at every open, in the same transaction. */
+static bool raise_epoch(struct store *store, struct arena *arena, struct err *err)
+{
+    char *instance = NULL;
+    char *epoch = NULL;
+    int64_t number = 0;
+
+    if (!run_simple(store, STATEMENT_BEGIN, err) ||
+        !meta_get(store, "instance", arena, &instance, err) ||
+        !meta_get(store, "epoch", arena, &epoch, err))
+        return false;
+    if (instance == NULL || strlen(instance) != sizeof(store->instance) - 1) {
+        if (!make_instance(store->instance, err) ||
+            !meta_put(store, "instance", store->instance, err))
+            return false;
+    } else {
+        memcpy(store->instance, instance, sizeof(store->instance));
+    }
+    if (epoch != NULL && !str_to_int(str_from(epoch), &number))
+        return err_set(err, ERR_IO, "%s: the epoch `%s` is no number", store->path, epoch);
+    store->identity.epoch = (uint64_t)number + 1;
+    store->identity.instance = store->instance;
+    const char *raised = arena_printf(arena, "%lld", (long long)number + 1);
+    return meta_put(store, "epoch", raised, err) && run_simple(store, STATEMENT_COMMIT, err);
+}
+
+static bool load_last_ids(struct store *store, struct err *err)
+{
+    struct bind bind = bind_begin(store, STATEMENT_LAST_IDS);
+    bool row = false;
+    bool ok = bind_step(&bind, &row, err);
+
+    if (ok && row) {
+        struct columns columns = {.stmt = bind.stmt};
+        store->identity.last_version_id = column_int(&columns);
+        store->identity.last_run_id = column_int(&columns);
+        store->identity.last_backfill_id = column_int(&columns);
+        store->last_seq = column_int(&columns);
+    }
+    bind_end(&bind);
+    return ok;
+}
+
+struct store *store_open(const char *state_folder, struct err *err)
+{
+    struct store *store = mem_alloc(sizeof(*store));
+    struct arena arena = {0};
+    size_t count = 0;
+    const char *const *migrations = store_migrations(&count);
+
+    store->path = fs_join(state_folder, STATE_DATABASE);
+    bool ok =
+        fs_make_folders(state_folder, 0700, err) && open_database(store, err) &&
+        check_pages(store, err) && store_migrate(store->db, store->path, migrations, count, err) &&
+        prepare_all(store, err) && raise_epoch(store, &arena, err) && load_last_ids(store, err);
+    if (ok)
+        (void)sqlite3_wal_hook(store->db, on_wal, store);
+    arena_release(&arena);
+    if (!ok) {
+        store_close(store);
+        return NULL;
+    }
+    return store;
+}
+
+void store_close(struct store *store)
+{
+    if (store == NULL)
+        return;
+    for (size_t i = 0; i < STATEMENT_COUNT; i++)
+        (void)sqlite3_finalize(store->statements[i]);
+    (void)sqlite3_close(store->db);
+    for (size_t i = 0; i < store->put_count; i++)
+        for (size_t k = 0; k < sizeof(store->puts[i].texts) / sizeof(char *); k++)
+            free(store->puts[i].texts[k]);
+    free(store->puts);
+    free(store->path);
+    free(store);
+}
+
+struct store_identity store_identity(const struct store *store)
+{
+    return store->identity;
+}
+
+int64_t store_last_seq(const struct store *store)
+{
+    return store->last_seq;
+}
+
+int64_t store_wal_pages(const struct store *store)
+{
+    return store->wal_pages;
+}
+
+bool store_checkpoint(struct store *store, struct err *err)
+{
+    int left = 0;
+    int done = 0;
+    int status =
+        sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &left, &done);
+
+    if (status != SQLITE_OK && status != SQLITE_BUSY)
+        return fail(store, "checkpoint", err);
+    /* Pages that a reader still needs are left for the next time. */
+    store->wal_pages = left - done;
+    return true;
+}
