@@ -79,7 +79,9 @@ struct dag {
     uint32_t task_count;
 };
 
-/* The reference count of a DAG version; dag_unref() frees at zero and accepts NULL. */
+/* The reference count of a DAG version, which its maker sets to 1; dag_unref() accepts NULL and
+ * frees at zero: it drops one reference of `params` and of each task's `options` and `env`, then
+ * releases the arena, in which the struct itself lies. In scheduler/core/dag.c. */
 struct dag *dag_ref(struct dag *dag);
 void dag_unref(struct dag *dag);
 

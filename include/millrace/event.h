@@ -83,6 +83,7 @@ struct event_attempt_started {
     const char *token;
     int64_t pid;
     int64_t started_at_us;
+    const char *worker; /* the instance that reports: told to stop if the token is stale; or NULL */
 };
 
 struct event_attempt_ended {
@@ -94,6 +95,7 @@ struct event_attempt_ended {
     int64_t ended_at_us;
     const char *reason;  /* may be NULL */
     const char *outputs; /* JSON object text; may be NULL */
+    const char *worker;  /* the instance that reports: gets the ack of a stale token; or NULL */
 };
 
 struct event {

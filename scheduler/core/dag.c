@@ -1,0 +1,44 @@
+#include "millrace/dag.h"
+
+#include "base/mem.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct dag *dag_ref(struct dag *dag)
+{
+    dag->references++;
+    return dag;
+}
+
+/* The arena owns all but the JSON values, which are counted by themselves; json_decref() is not
+ * const-correct, hence the casts. */
+static void release_json(const json_t *value)
+{
+    json_decref((json_t *)(uintptr_t)value);
+}
+
+void dag_unref(struct dag *dag)
+{
+    if (dag == NULL)
+        return;
+    assert(dag->references > 0);
+    if (--dag->references > 0)
+        return;
+    for (uint32_t i = 0; i < dag->task_count; i++) {
+        release_json(dag->tasks[i].options);
+        release_json(dag->tasks[i].env);
+    }
+    release_json(dag->params);
+    /* The DAG itself may lie in its arena, so that is moved out first. */
+    struct arena arena = dag->arena;
+    arena_release(&arena);
+}
+
+uint32_t dag_find_task(const struct dag *dag, struct str task_id)
+{
+    for (uint32_t i = 0; i < dag->task_count; i++)
+        if (str_is(task_id, dag->tasks[i].task_id))
+            return i;
+    return UINT32_MAX;
+}
