@@ -13,13 +13,22 @@
 /* A value a name stands for. */
 enum template_value_kind { TEMPLATE_MISSING, TEMPLATE_STRING, TEMPLATE_TIME, TEMPLATE_JSON };
 
+/* How a TIME is written when no filter says otherwise. Date arithmetic keeps it, so that
+ * `{{ ds | add_days(-7) }}` is a date again. DATE and NODASH are civil dates of the DAG's zone. */
+enum template_time_format {
+    TEMPLATE_FORMAT_TS,        /* 2026-01-02T00:00:00+00:00: ts, logical_date, data_interval_* */
+    TEMPLATE_FORMAT_DATE,      /* 2026-01-02: ds */
+    TEMPLATE_FORMAT_NODASH,    /* 20260102: ds_nodash */
+    TEMPLATE_FORMAT_TS_NODASH, /* 20260102T000000 in UTC: ts_nodash */
+};
+
 struct template_value {
     enum template_value_kind kind;
-    struct str text; /* STRING */
-    int64_t time_us; /* TIME: an instant in UTC */
-    int64_t
-        offset_us; /* TIME: of the DAG's zone at that instant, for date arithmetic and formats */
+    struct str text;    /* STRING */
+    int64_t time_us;    /* TIME: an instant in UTC */
+    int64_t offset_us;  /* TIME: of the DAG's zone at that instant, for dates and formats */
     const json_t *json; /* JSON */
+    enum template_time_format format; /* TIME */
 };
 
 /* Answers a dotted name ("ds", "params.lake", "tasks.a.outputs.version"). MISSING means that the
@@ -37,10 +46,18 @@ bool template_is(struct str text);
  * byte offset in the text. */
 bool template_check(struct str text, template_name_check check, void *context, struct err *err);
 
+/* Whether every reference of a text that template_check() accepted ends in `| sh`; if not,
+ * `ret_offset` is where the first one without it begins. */
+bool template_is_quoted(struct str text, size_t *ret_offset);
+
+/* The most bytes one text may render to; more is ERR_TEMPLATE. */
+#define TEMPLATE_BYTES_MAX (1024 * 1024)
+
 /* Renders one text. A text that is exactly one reference to a JSON value keeps its type in
  * template_render_json(); here it becomes compact JSON (strings bare). ERR_TEMPLATE names what is
- * missing. Filters: add_days(n), add(duration), format("%Y…"), ds, ds_nodash, ts, lower, upper,
- * replace("a","b"), default("x"), json, sh (quoted for a POSIX shell). */
+ * missing. Filters: add_days(n), add(duration), format("%Y…"), ds, ds_nodash, ts, ts_nodash, lower,
+ * upper, replace("a","b"), default("x"), json, sh (quoted for a POSIX shell; always the last one).
+ * A string in place of a name stands for itself: `{{ "{{" }}` writes two braces. */
 bool template_render(struct str text, template_lookup lookup, void *context, struct buf *out,
                      struct err *err);
 
