@@ -7,7 +7,13 @@
  * their names (part-000.parquet → part-000-<version>.parquet), and the folder is put in place by
  * one rename; an older version goes to the attic. A killed attempt leaves only a staging folder,
  * which the next publication of that target sweeps. The bytes of "content" in the manifest depend
- * on inputs and options alone. */
+ * on inputs and options alone.
+ *
+ * The manifest: {"format": 1, "version": first 16 hex digits of the SHA-256 of canonical "content",
+ * "files": [published names, in the order of content.files], "content": {dataset, partition,
+ * options_sha256, rows, files: [{path, bytes, sha256, rows}], inputs, schema, columns: {name:
+ * {nulls, min, max} as text}, and what the kind adds}, "written": {who, when, by which program}}.
+ * A replaced version stays in the attic for an hour, then a later publication deletes it. */
 #ifndef MILLRACE_TASKS_PUBLISH_H
 #define MILLRACE_TASKS_PUBLISH_H
 
@@ -35,15 +41,19 @@ bool publication_add_file(struct publication *publication, const char *name, int
 bool publication_describe_parquet(struct publication *publication, struct err *err);
 
 /* The manifest's "content" object, borrowed, for the kind to add "counts" (rows_in, rows_out,
- * duplicates, late, rejected, filtered), "splits" and the like. "dataset", "partition", "kind",
- * "options_sha256", "rows", "files", "inputs" are publish's own. */
+ * duplicates, late, rejected, filtered), "splits" and the like. "dataset", "partition",
+ * "options_sha256", "rows", "files", "inputs" are publish's own; the kind adds its name as "kind".
+ */
 json_t *publication_content(struct publication *publication);
 
 /* Records an input: a dataset version that was read, or a source file with size and digest. */
 void publication_add_input(struct publication *publication, json_t *input); /* takes it */
 
 /* Puts the partition in place. The same content as is published already: nothing is renamed, and
- * *ret_unchanged is set. Fills version, rows_out, files, bytes and manifest of attempt->outputs. */
+ * *ret_unchanged is set. Fills version, rows_out, files, bytes, manifest and unchanged of
+ * attempt->outputs. On file systems without RENAME_EXCHANGE the old version steps aside before the
+ * new one comes: a reader may then find nothing for a moment, but never a mixture. A folder at the
+ * target that was not published is never touched (ERR_INVALID). */
 bool publication_commit(struct publication *publication, bool *ret_unchanged, struct err *err);
 
 /* Removes the staging folder; no effect after a commit. Accepts NULL. */
