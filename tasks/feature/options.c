@@ -10,20 +10,20 @@
 
 #define SUGGEST_MAX 64
 
-static const char *const aggregates[] = {"count", "count_distinct", "sum",    "mean",  "min",
-                                         "max",   "first",          "last",   "stddev", NULL};
+static const char *const aggregates[] = {"count", "count_distinct", "sum",  "mean",   "min",
+                                         "max",   "first",          "last", "stddev", NULL};
 static const char *const codecs[] = {"zstd", "snappy", "uncompressed", NULL};
 
 static const struct option source_fields[] = {
     {.key = "dataset",
      .type = OPTION_STRING,
      .flags = OPTION_REQUIRED | OPTION_TEMPLATE,
-     .doc = "A published dataset of events: its root (all partitions) or one partition."},
+     .doc = "A published dataset of events: its root (all partitions) or one partition."        },
     {.key = "time",
      .type = OPTION_STRING,
      .flags = OPTION_REQUIRED,
      .doc = "The column that says when the event happened. Events without a time or an entity are "
-            "left out and counted."},
+            "left out and counted."                                                             },
     {.key = "available",
      .type = OPTION_STRING,
      .doc = "The column that says when the event became known; needed by strict_availability."},
@@ -45,11 +45,11 @@ static const struct option spine_fields[] = {
      .type = OPTION_STRING,
      .flags = OPTION_REQUIRED | OPTION_TEMPLATE,
      .doc = "A published dataset of labels with the entity's columns: one row of it is one row of "
-            "the result."},
+            "the result."                                                                    },
     {.key = "time",
      .type = OPTION_STRING,
      .flags = OPTION_REQUIRED,
-     .doc = "The column with the instant that the features must be true for."},
+     .doc = "The column with the instant that the features must be true for."                },
     {.key = "keep",
      .type = OPTION_STRINGS,
      .flags = OPTION_OR_SINGLE,
@@ -80,22 +80,22 @@ static const struct option feature_fields[] = {
     {.key = "window",
      .type = OPTION_DURATION,
      .doc = "How far back to look: events with time - window < event <= time. Without it, all of "
-            "the past."},
+            "the past."     },
     {.key = "where",
      .type = OPTION_STRING,
      .flags = OPTION_TEMPLATE,
      .doc = "An SQL condition: only events that satisfy it count for this feature."},
     {.key = "default",
      .type = OPTION_SCALAR,
-     .doc = "The value where no event gives one; without it null. count is 0 there anyway."},
+     .doc = "The value where no event gives one; without it null. count is 0 there anyway."           },
 };
 
 static const struct option_alias feature_aliases[] = {
-    {"aggregation", "agg"},
-    {"function", "agg"},
-    {"value", "column"},
-    {"fill", "default"},
-    {NULL, NULL},
+    {"aggregation", "agg"    },
+    {"function",    "agg"    },
+    {"value",       "column" },
+    {"fill",        "default"},
+    {NULL,          NULL     },
 };
 
 static const struct option_table feature_table = {
@@ -106,6 +106,8 @@ static const struct option_table feature_table = {
     .aliases = feature_aliases,
 };
 
+/* clang-format 14 ends with a crash when it aligns rows of these lengths. */
+/* clang-format off */
 static const struct option options[] = {
     {.key = "sources",
      .type = OPTION_MAP,
@@ -146,13 +148,14 @@ static const struct option options[] = {
      .choices = codecs,
      .doc = "Compression of the Parquet file."},
 };
+/* clang-format on */
 
 static const struct option_alias aliases[] = {
-    {"labels", "spine"},
-    {"key", "entity"},
-    {"entities", "entity"},
-    {"dataset", "sources"},
-    {NULL, NULL},
+    {"labels",   "spine"  },
+    {"key",      "entity" },
+    {"entities", "entity" },
+    {"dataset",  "sources"},
+    {NULL,       NULL     },
 };
 
 static const struct option_table feature_options = {
@@ -273,8 +276,8 @@ static void check_availability(const struct node *with, struct diags *diags)
     const struct node *strict = node_get(with, "strict_availability");
     const struct node *sources = node_get(with, "sources");
 
-    if (strict == NULL || strict->kind != NODE_BOOL || !strict->scalar.boolean ||
-        sources == NULL || sources->kind != NODE_MAP)
+    if (strict == NULL || strict->kind != NODE_BOOL || !strict->scalar.boolean || sources == NULL ||
+        sources->kind != NODE_MAP)
         return;
     for (size_t i = 0; i < sources->entry_count; i++)
         if (node_get(sources->entries[i].value, "available") == NULL)
