@@ -50,7 +50,13 @@ bool err_wrap(struct err *err, const char *format, ...)
     (void)vsnprintf(message, sizeof(message), format, args);
     va_end(args);
     size_t len = strlen(message);
-    (void)snprintf(message + len, sizeof(message) - len, ": %s", err->message);
+    size_t rest = strlen(err->message);
+    if (len + 2 < sizeof(message)) {
+        size_t room = sizeof(message) - len - 3;
+        memcpy(message + len, ": ", 2);
+        memcpy(message + len + 2, err->message, rest < room ? rest : room);
+        message[len + 2 + (rest < room ? rest : room)] = '\0';
+    }
     memcpy(err->message, message, sizeof(message));
     return false;
 }
