@@ -604,7 +604,7 @@ static void test_describe(void **state)
         const char *column;
         const char *stats;
     } rows[] = {
-        {"i",    "{\"max\":9,\"min\":-10,\"nulls\":0}"                                        },
+        {"i",    "{\"max\":\"9\",\"min\":\"-10\",\"nulls\":0}"                                },
         {"half", "{\"max\":\"8.5\",\"min\":\"-9.5\",\"nulls\":10}"                            },
         {"text", "{\"max\":\"9\",\"min\":\"-1\",\"nulls\":0}"                                 },
         {"none", "{\"nulls\":20}"                                                             },
