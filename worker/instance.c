@@ -1,0 +1,99 @@
+#include "worker/instance.h"
+
+#include "base/buf.h"
+#include "base/fs.h"
+#include "millrace/messages.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool make_id(char id[INSTANCE_ID_SIZE], struct err *err)
+{
+    unsigned char bytes[(INSTANCE_ID_SIZE - 1) / 2];
+
+    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+        return err_errno(err, "no random bytes for the worker's id");
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        (void)snprintf(id + 2 * i, 3, "%02x", bytes[i]);
+    return true;
+}
+
+/* Removes one lock file if nobody holds it. */
+static void remove_if_stale(int folder, const char *name)
+{
+    int fd = openat(folder, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd < 0)
+        return;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        (void)unlinkat(folder, name, 0);
+    (void)close(fd);
+}
+
+static void remove_stale(const char *folder)
+{
+    DIR *entries = opendir(folder);
+    const struct dirent *entry;
+
+    if (entries == NULL)
+        return;
+    while ((entry = readdir(entries)) != NULL)
+        if (str_ends(str_from(entry->d_name), STR(".lock")))
+            remove_if_stale(dirfd(entries), entry->d_name);
+    (void)closedir(entries);
+}
+
+/* Another worker's clean-up may remove our file between its creation and its lock: then the name
+ * no longer leads to what we hold, and we make it anew. */
+static bool take_lock(struct instance *instance, struct err *err)
+{
+    for (;;) {
+        struct stat held;
+        struct stat named;
+        int fd = open(instance->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+        if (fd < 0)
+            return err_errno(err, "%s", instance->lock_path);
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &held) == 0 &&
+            stat(instance->lock_path, &named) == 0 && held.st_ino == named.st_ino) {
+            instance->lock_fd = fd;
+            return true;
+        }
+        (void)close(fd);
+    }
+}
+
+bool instance_open(struct instance *instance, const char *state_folder, struct err *err)
+{
+    char *folder = fs_join(state_folder, "workers");
+    struct buf name = {0};
+    bool ok = make_id(instance->id, err) && fs_make_folders(folder, 0700, err);
+
+    if (ok) {
+        remove_stale(folder);
+        buf_printf(&name, STATE_WORKER_LOCK_FORMAT, instance->id);
+        instance->lock_path = fs_join(state_folder, buf_text(&name));
+        ok = take_lock(instance, err);
+    }
+    if (!ok) {
+        free(instance->lock_path);
+        instance->lock_path = NULL;
+    }
+    buf_release(&name);
+    free(folder);
+    return ok;
+}
+
+void instance_close(struct instance *instance)
+{
+    (void)close(instance->lock_fd);
+    free(instance->lock_path);
+}

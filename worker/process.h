@@ -1,0 +1,28 @@
+/* What /proc knows of processes, and killing without hitting a stranger who got a recycled pid. */
+#ifndef MILLRACE_WORKER_PROCESS_H
+#define MILLRACE_WORKER_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Calls `visit` for each direct child of this process, ended or not. Where the kernel keeps no list
+ * of children, all processes are looked through. */
+typedef void (*process_visit)(void *context, pid_t pid);
+void process_children(process_visit visit, void *context);
+
+/* Calls `visit` for each process of the machine. */
+void process_all(process_visit visit, void *context);
+
+/* Whether the process's environment, as it was at its exec, holds this "NAME=value". A process of
+ * another user, or one that has ended, holds nothing. */
+bool process_environ_has(pid_t pid, const char *entry);
+
+/* SIGKILL to a process whose environment holds `entry`; the check and the signal go to the same
+ * process even if the pid is recycled in between. True = a signal was sent. */
+bool process_kill_marked(pid_t pid, const char *entry);
+
+/* Whether the group has any member left. */
+bool process_group_lives(pid_t group);
+
+#endif

@@ -1,0 +1,417 @@
+#include "worker/runner.h"
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/wire.h"
+#include "millrace/messages.h"
+#include "worker/command.h"
+#include "worker/environ.h"
+#include "worker/folder.h"
+#include "worker/guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/sysinfo.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define READ_BYTES 65536
+
+struct runner {
+    struct supervisor *supervisor;
+    struct child *child;
+    struct job *job; /* of a data runner */
+    uv_poll_t poll;
+    int fd; /* -1 = its end was closed */
+    bool is_shared;
+    bool is_ready;
+    bool is_failed; /* it said why it can't start */
+    bool is_poll_open;
+    bool is_gone; /* the process was reaped: free once the handle is closed */
+    struct buf in;
+    struct buf out;
+    struct runner *next;
+};
+
+static void runner_read(struct runner *runner);
+
+static void free_when_closed(struct runner *runner)
+{
+    if (runner->is_poll_open || !runner->is_gone)
+        return;
+    buf_release(&runner->in);
+    buf_release(&runner->out);
+    free(runner);
+}
+
+static void poll_closed(uv_handle_t *handle)
+{
+    struct runner *runner = handle->data;
+
+    runner->is_poll_open = false;
+    free_when_closed(runner);
+}
+
+/* As in child.c: the handle goes before the descriptor. */
+static void socket_end(struct runner *runner)
+{
+    if (runner->fd < 0)
+        return;
+    uv_close((uv_handle_t *)&runner->poll, poll_closed);
+    (void)close(runner->fd);
+    runner->fd = -1;
+}
+
+static void on_socket(uv_poll_t *poll, int status, int events)
+{
+    struct runner *runner = poll->data;
+
+    (void)status;
+    (void)events;
+    runner_read(runner);
+    runner_flush_all(runner->supervisor);
+}
+
+static void watch(struct runner *runner)
+{
+    int events = UV_READABLE | (runner->out.len > 0 ? UV_WRITABLE : 0);
+
+    (void)uv_poll_start(&runner->poll, events, on_socket);
+}
+
+static void runner_flush(struct runner *runner)
+{
+    if (runner->fd < 0 || runner->out.len == 0)
+        return;
+    while (runner->out.len > 0) {
+        ssize_t n = send(runner->fd, runner->out.ptr, runner->out.len, MSG_NOSIGNAL);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break; /* full: the poll tells when there is room; gone: its end tells */
+        buf_consume(&runner->out, (size_t)n);
+    }
+    watch(runner);
+}
+
+void runner_flush_all(struct supervisor *supervisor)
+{
+    for (struct runner *r = supervisor->runners.first; r != NULL; r = r->next)
+        runner_flush(r);
+}
+
+static void launch_process(struct runner *runner, int socket_fd, struct err *err)
+{
+    struct supervisor *supervisor = runner->supervisor;
+    struct arena arena = {0};
+    const struct environ_extra extras[] = {
+        {GUARD_VARIABLE, supervisor->instance.id}
+    };
+    char name[] = "millrace-worker";
+    char flag[] = "--runner";
+    char data[] = RUNNER_MODE_DATA;
+    char shared[] = RUNNER_MODE_SHARED;
+    char *argv[] = {name, flag, runner->is_shared ? shared : data, NULL};
+    struct launch launch = {.program = "/proc/self/exe", .argv = argv, .socket_fd = socket_fd};
+
+    launch.envp = environ_build(&arena, environ, NULL, extras, 1);
+    runner->child = child_start(&supervisor->loop, &launch, err);
+    arena_release(&arena);
+}
+
+static struct runner *runner_new(struct supervisor *supervisor, bool is_shared, struct err *err)
+{
+    struct runner *runner = mem_alloc(sizeof(*runner));
+    int ends[2];
+
+    runner->supervisor = supervisor;
+    runner->is_shared = is_shared;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
+        (void)err_errno(err, "a socket for a runner");
+        free(runner);
+        return NULL;
+    }
+    launch_process(runner, ends[1], err);
+    (void)close(ends[1]);
+    if (runner->child == NULL) {
+        (void)close(ends[0]);
+        free(runner);
+        return NULL;
+    }
+    /* Only our end: the runner reads and writes its own in order, and waits when it must. */
+    (void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    runner->child->runner = runner;
+    HASH_ADD(hh, supervisor->children, pid, sizeof(runner->child->pid), runner->child);
+    runner->fd = ends[0];
+    runner->poll.data = runner;
+    runner->is_poll_open = true;
+    (void)uv_poll_init(&supervisor->loop, &runner->poll, runner->fd);
+    watch(runner);
+    runner->next = supervisor->runners.first;
+    supervisor->runners.first = runner;
+    return runner;
+}
+
+/* A free data runner, a ready one before one that is still starting. */
+static struct runner *find_free(const struct supervisor *supervisor)
+{
+    struct runner *starting = NULL;
+
+    for (struct runner *r = supervisor->runners.first; r != NULL; r = r->next) {
+        if (r->is_shared || r->job != NULL || r->fd < 0)
+            continue;
+        if (r->is_ready)
+            return r;
+        starting = r;
+    }
+    return starting;
+}
+
+void runner_fill(struct supervisor *supervisor)
+{
+    struct err err = {0};
+    int64_t wanted = supervisor->runners.is_warm ? supervisor->options->slots : 1;
+    int64_t have = 0;
+
+    for (struct runner *r = supervisor->runners.first; r != NULL; r = r->next)
+        have += !r->is_shared && r->job == NULL && r->fd >= 0;
+    for (; have < wanted && supervisor->signals_seen == 0; have++)
+        if (runner_new(supervisor, false, &err) == NULL) {
+            log_warn("runner_failed", "error=\"%s\"", err.message);
+            return;
+        }
+}
+
+/* The `attempt` document: what the scheduler sent, and what the worker adds. */
+static void hand_over(struct runner *runner, struct job *job)
+{
+    const struct worker_options *options = runner->supervisor->options;
+    char *temp = job->folder == NULL ? NULL : folder_path(job, FOLDER_TEMP);
+    int64_t threads = get_nprocs() / options->slots;
+    json_t *start = job->start;
+
+    (void)json_object_set_new(start, "kind", json_string(MESSAGE_ATTEMPT));
+    if (temp != NULL) {
+        (void)json_object_set_new(start, "folder", json_string(job->folder));
+        (void)json_object_set_new(start, "temp", json_string(temp));
+        (void)json_object_set_new(start, "memory", json_integer(options->memory_bytes));
+        (void)json_object_set_new(start, "threads", json_integer(threads < 1 ? 1 : threads));
+    }
+    size_t at = wire_begin(&runner->out);
+    json_dump_canonical(start, &runner->out);
+    wire_end(&runner->out, at);
+    free(temp);
+}
+
+bool runner_start_job(struct job *job)
+{
+    struct supervisor *supervisor = job->supervisor;
+    struct err err = {0};
+    struct runner *runner = NULL;
+
+    supervisor->runners.is_warm = true;
+    if (folder_make(job, supervisor->options->state_folder, &err)) {
+        runner = find_free(supervisor);
+        if (runner == NULL)
+            runner = runner_new(supervisor, false, &err);
+    }
+    if (runner == NULL) {
+        job_judge(job, OUTCOME_FAILED, "%s", err.message);
+        return false;
+    }
+    attempt_log_note(&job->log, "attempt %lld: %s", (long long)job->try_number, job->kind->name);
+    runner->job = job;
+    job->runner = runner;
+    job->child = runner->child;
+    job->group = runner->child->pid;
+    child_set_log(runner->child, &job->log);
+    hand_over(runner, job);
+    runner_flush(runner);
+    runner_fill(supervisor);
+    return true;
+}
+
+bool runner_start_shared(struct job *job)
+{
+    struct supervisor *supervisor = job->supervisor;
+    struct err err = {0};
+
+    if (supervisor->runners.shared == NULL)
+        supervisor->runners.shared = runner_new(supervisor, true, &err);
+    if (supervisor->runners.shared == NULL) {
+        job_judge(job, OUTCOME_FAILED, "%s", err.message);
+        return false;
+    }
+    job->runner = supervisor->runners.shared;
+    hand_over(job->runner, job);
+    return true;
+}
+
+/* A runner that can't start: if none ever could, no data attempt will, and the worker says so. */
+static void start_failed(struct runner *runner, const char *reason)
+{
+    struct supervisor *supervisor = runner->supervisor;
+
+    if (runner->is_failed)
+        return;
+    runner->is_failed = true;
+    log_error("runner_failed", "error=\"%s\"", reason);
+    if (!supervisor->runners.is_proven)
+        supervisor_exit(supervisor, 1);
+}
+
+static void take_result(struct runner *runner, const json_t *document)
+{
+    struct job *job = runner->job;
+    enum outcome outcome = OUTCOME_FAILED;
+    json_t *outputs = json_object_get(document, "outputs");
+
+    if (runner->is_shared)
+        job = job_find(runner->supervisor, json_get_string(document, "token", ""));
+    if (!runner->is_shared && !runner->is_ready)
+        start_failed(runner, json_get_string(document, "reason", ""));
+    if (job == NULL || job->runner != runner)
+        return; /* it was stopped meanwhile */
+    if (!outcome_parse(str_from(json_get_string(document, "outcome", "")), &outcome))
+        log_error("result_unknown", "token=%s", job->token);
+    if (!job->is_judged && json_object_size(outputs) > 0)
+        job->outputs = json_incref(outputs);
+    job_judge(job, outcome, "%s", json_get_string(document, "reason", ""));
+    if (runner->is_shared)
+        job_handle(job, JOB_FINISHED);
+}
+
+static void take_frames(struct runner *runner)
+{
+    size_t offset = 0;
+    struct str document;
+
+    while (wire_next(buf_str(&runner->in), &offset, &document) == WIRE_FRAME) {
+        struct err err = {0};
+        json_t *parsed = json_parse(document, &err);
+        const char *kind = json_get_string(parsed, "kind", "");
+
+        if (strcmp(kind, MESSAGE_READY) == 0) {
+            runner->is_ready = true;
+            runner->supervisor->runners.is_proven |= !runner->is_shared;
+        } else if (strcmp(kind, MESSAGE_RESULT) == 0) {
+            take_result(runner, parsed);
+        } else {
+            log_error("runner_frame", "pid=%d kind=\"%s\"", (int)runner->child->pid, kind);
+        }
+        json_decref(parsed);
+    }
+    buf_consume(&runner->in, offset);
+}
+
+static void runner_read(struct runner *runner)
+{
+    char piece[READ_BYTES];
+
+    while (runner->fd >= 0) {
+        ssize_t n = recv(runner->fd, piece, sizeof(piece), 0);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            break;
+        if (n <= 0) {
+            socket_end(runner);
+            break;
+        }
+        buf_add(&runner->in, piece, (size_t)n);
+    }
+    take_frames(runner);
+}
+
+static void unlink_runner(struct runner *runner)
+{
+    struct runners *runners = &runner->supervisor->runners;
+
+    for (struct runner **at = &runners->first; *at != NULL; at = &(*at)->next)
+        if (*at == runner) {
+            *at = runner->next;
+            break;
+        }
+    if (runners->shared == runner)
+        runners->shared = NULL;
+}
+
+/* The last thing a runner that could not start wrote: why. */
+static const char *early_text(struct child *child)
+{
+    child_drain(child);
+    while (child->early.len > 0 && child->early.ptr[child->early.len - 1] == '\n')
+        child->early.ptr[--child->early.len] = '\0';
+    return child->early.len == 0 ? "it said nothing" : buf_text(&child->early);
+}
+
+/* The jobs a shared runner took with it. */
+static void fail_shared(struct runner *runner)
+{
+    struct job *job;
+    struct job *next;
+
+    HASH_ITER(hh, runner->supervisor->jobs, job, next)
+    if (job->runner == runner && job->state == JOB_RUNNING) {
+        job_judge(job, OUTCOME_FAILED, "the runner it was handed to has ended: %s",
+                  early_text(runner->child));
+        job_handle(job, JOB_FINISHED);
+    }
+}
+
+void runner_exited(struct runner *runner, int status)
+{
+    struct supervisor *supervisor = runner->supervisor;
+    struct job *job = runner->job;
+
+    runner_read(runner);
+    socket_end(runner);
+    unlink_runner(runner);
+    if (runner->is_shared)
+        fail_shared(runner);
+    if (job != NULL) {
+        command_judge_status(job, status);
+        job_judge(job, OUTCOME_FAILED, "the runner ended without a result");
+        job->runner = NULL;
+        job_handle(job, JOB_EXITED); /* closes the child */
+    } else {
+        if (!runner->is_shared && !runner->is_ready && supervisor->signals_seen == 0)
+            start_failed(runner, early_text(runner->child));
+        child_free(runner->child);
+    }
+    runner->is_gone = true;
+    free_when_closed(runner);
+}
+
+void runner_kill_idle(struct supervisor *supervisor)
+{
+    for (struct runner *r = supervisor->runners.first; r != NULL; r = r->next)
+        if (r->job == NULL && !r->is_shared)
+            (void)kill(r->child->pid, SIGKILL);
+}
+
+void runner_kill_all(struct supervisor *supervisor)
+{
+    struct runner *runner;
+
+    while ((runner = supervisor->runners.first) != NULL) {
+        struct child *child = runner->child;
+
+        (void)kill(child->pid, SIGKILL);
+        HASH_DELETE(hh, supervisor->children, child);
+        if (runner->job != NULL)
+            runner->job->child = NULL;
+        child_free(child);
+        socket_end(runner);
+        unlink_runner(runner);
+        runner->is_gone = true;
+        free_when_closed(runner);
+    }
+}

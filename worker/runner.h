@@ -1,0 +1,40 @@
+/* Runners, seen from the worker: processes that wait for a data attempt with DuckDB open, and the
+ * one shared runner for kinds that touch no data. The other side is runner_main.c. */
+#ifndef MILLRACE_WORKER_RUNNER_H
+#define MILLRACE_WORKER_RUNNER_H
+
+#include "worker/child.h"
+
+struct runner;
+struct supervisor;
+
+struct runners {
+    struct runner *first;  /* all of them, ready or not */
+    struct runner *shared; /* NULL = none yet */
+    bool is_proven;        /* one has become ready: DuckDB is right */
+    bool is_warm;          /* a data attempt has come: as many as slots are kept ready */
+};
+
+/* Keeps as many runners ready as are wanted now. */
+void runner_fill(struct supervisor *supervisor);
+
+/* Hands a data job to a runner that waits (or to one that is being started for it). On failure the
+ * job is judged. */
+bool runner_start_job(struct job *job);
+
+/* Hands a job of a shared kind to the shared runner. On failure the job is judged. */
+bool runner_start_shared(struct job *job);
+
+/* Sends what was handed over in this turn. */
+void runner_flush_all(struct supervisor *supervisor);
+
+/* The process has ended with this wait status. */
+void runner_exited(struct runner *runner, int status);
+
+/* Kills all that have no job: the worker takes none any more. */
+void runner_kill_idle(struct supervisor *supervisor);
+
+/* Kills and forgets all of them, for the worker's end. */
+void runner_kill_all(struct supervisor *supervisor);
+
+#endif

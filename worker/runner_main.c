@@ -1,0 +1,232 @@
+/* A runner, from inside: opens DuckDB, says so, waits for its attempt, runs it, sends the result
+ * and ends without tidying up: the process's end does that faster. The working folder is the base
+ * folder already. */
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/jw.h"
+#include "base/wire.h"
+#include "millrace/attempt.h"
+#include "millrace/messages.h"
+#include "millrace/state.h"
+#include "millrace/task_kind.h"
+#include "tasks/engine/engine.h"
+#include "worker/launch.h"
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READ_BYTES 65536
+#define OUTPUT_BYTES_MAX 65536
+
+struct runner_kind {
+    const struct task_kind *kind;
+    task_run run;
+};
+
+static const struct runner_kind runner_kinds[] = {
+#define TASK_KIND(name) {&name##_kind, name##_run},
+#include "tasks/kinds.def"
+#undef TASK_KIND
+};
+
+struct result {
+    enum outcome outcome;
+    const char *reason;
+    const json_t *outputs;
+};
+
+static const struct runner_kind *find_kind(const char *name)
+{
+    for (size_t i = 0; i < sizeof(runner_kinds) / sizeof(runner_kinds[0]); i++)
+        if (strcmp(runner_kinds[i].kind->name, name) == 0)
+            return &runner_kinds[i];
+    return NULL;
+}
+
+/* The worker is gone when its end of the socket is: then there is nobody to serve. */
+static void send_all(struct buf *out)
+{
+    struct err err = {0};
+
+    (void)fflush(NULL);
+    if (!fs_write_all(LAUNCH_SOCKET_FD, out->ptr, out->len, &err))
+        _exit(1);
+    buf_clear(out);
+}
+
+static void add_result(struct buf *out, const char *token, const struct result *result)
+{
+    struct jw w = {.out = out};
+    size_t start = wire_begin(out);
+
+    jw_begin_object(&w);
+    jw_kv_string(&w, "kind", MESSAGE_RESULT);
+    jw_kv_string(&w, "token", token);
+    jw_kv_string(&w, "outcome", outcome_name(result->outcome));
+    jw_kv_string(&w, "reason", result->reason);
+    if (json_object_size(result->outputs) > 0) {
+        struct buf text = {0};
+
+        json_dump_canonical(result->outputs, &text);
+        jw_kv_raw(&w, "outputs", buf_text(&text));
+        buf_release(&text);
+    }
+    jw_end_object(&w);
+    wire_end(out, start);
+}
+
+static enum outcome outcome_of(const struct err *err)
+{
+    bool hopeless =
+        err->code == ERR_INVALID || err->code == ERR_TEMPLATE || err->code == ERR_FINDINGS;
+
+    return hopeless ? OUTCOME_FATAL : OUTCOME_FAILED;
+}
+
+static bool check_outputs(const json_t *outputs, struct err *err)
+{
+    struct buf text = {0};
+    bool ok;
+
+    if (json_object_size(outputs) == 0)
+        return true;
+    json_dump_canonical(outputs, &text);
+    ok = text.len <= OUTPUT_BYTES_MAX ||
+         err_set(err, ERR_LIMIT, "the outputs are %zu bytes, over the limit of %d", text.len,
+                 OUTPUT_BYTES_MAX);
+    buf_release(&text);
+    return ok;
+}
+
+static bool run_attempt(const json_t *document, struct engine *engine, json_t *outputs,
+                        struct err *err)
+{
+    const char *name = json_get_string(document, "task_kind", "");
+    const struct runner_kind *kind = find_kind(name);
+    json_t *options = json_object_get(document, "options");
+    struct attempt attempt = {
+        .dag_id = json_get_string(document, "dag_id", ""),
+        .task_id = json_get_string(document, "task_id", ""),
+        .run_id = json_get_string(document, "run_id", ""),
+        .token = json_get_string(document, "token", ""),
+        .try_number = json_get_int(document, "try_number", 1),
+        .map_index = json_get_int(document, "map_index", -1),
+        .logical_date_us = json_get_int(document, "logical_date", 0),
+        .interval_start_us = json_get_int(document, "interval_start", 0),
+        .interval_end_us = json_get_int(document, "interval_end", 0),
+        .timezone = json_get_string(document, "timezone", "UTC"),
+        .options = options,
+        .folder = json_get_string(document, "folder", NULL),
+        .temp = json_get_string(document, "temp", NULL),
+        .memory_bytes = json_get_int(document, "memory", 0),
+        .threads = json_get_int(document, "threads", 1),
+        .engine = engine,
+        .outputs = outputs,
+    };
+
+    if (kind == NULL)
+        return err_set(err, ERR_INVALID, "this worker has no task kind %s", name);
+    if (json_is_object(options) && !options_coerce(kind->kind->options, options, err))
+        return false;
+    if (engine != NULL &&
+        !engine_set_limits(engine, attempt.memory_bytes, attempt.threads, attempt.temp, err))
+        return false;
+    return kind->run(&attempt, err) && check_outputs(outputs, err);
+}
+
+static void serve(const json_t *document, struct engine *engine, struct buf *out)
+{
+    json_t *outputs = json_object();
+    struct err err = {0};
+    struct result result = {.outcome = OUTCOME_SUCCESS, .outputs = outputs};
+
+    if (!run_attempt(document, engine, outputs, &err)) {
+        result = (struct result){.outcome = outcome_of(&err), .reason = err.message};
+        if (engine != NULL)
+            (void)fprintf(stderr, "%s\n", err.message);
+    } else if (json_get_bool(outputs, "unchanged", false)) {
+        result.reason = "unchanged";
+    }
+    add_result(out, json_get_string(document, "token", ""), &result);
+    json_decref(outputs);
+}
+
+/* Waits for more bytes; false when the worker has closed its end. */
+static bool read_more(struct buf *in)
+{
+    char piece[READ_BYTES];
+    ssize_t n;
+
+    do
+        n = read(LAUNCH_SOCKET_FD, piece, sizeof(piece));
+    while (n < 0 && errno == EINTR);
+    if (n > 0)
+        buf_add(in, piece, (size_t)n);
+    return n > 0;
+}
+
+/* Serves all complete frames of `in`, and answers them in one write. */
+static size_t serve_frames(struct buf *in, struct engine *engine, struct buf *out)
+{
+    size_t offset = 0;
+    size_t served = 0;
+    struct str frame;
+
+    while (wire_next(buf_str(in), &offset, &frame) == WIRE_FRAME) {
+        struct err err = {0};
+        json_t *document = json_parse(frame, &err);
+
+        if (document == NULL) {
+            (void)fprintf(stderr, "a frame from the worker: %s\n", err.message);
+            _exit(1);
+        }
+        serve(document, engine, out);
+        json_decref(document);
+        served++;
+    }
+    buf_consume(in, offset);
+    if (out->len > 0)
+        send_all(out);
+    return served;
+}
+
+static void say_ready(struct buf *out)
+{
+    struct jw w = {.out = out};
+    size_t start = wire_begin(out);
+
+    jw_begin_object(&w);
+    jw_kv_string(&w, "kind", MESSAGE_READY);
+    jw_end_object(&w);
+    wire_end(out, start);
+    send_all(out);
+}
+
+void runner_main(const char *mode)
+{
+    bool is_shared = strcmp(mode, RUNNER_MODE_SHARED) == 0;
+    struct engine *engine = NULL;
+    struct buf in = {0};
+    struct buf out = {0};
+    struct err err = {0};
+
+    /* Output is seen as it is written, also where it goes to a pipe. */
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
+    if (!is_shared && (engine = engine_open(&err)) == NULL) {
+        struct result result = {.outcome = OUTCOME_FAILED, .reason = err.message};
+
+        (void)fprintf(stderr, "%s\n", err.message);
+        add_result(&out, NULL, &result);
+        send_all(&out);
+        _exit(1);
+    }
+    say_ready(&out);
+    while (read_more(&in))
+        if (serve_frames(&in, engine, &out) > 0 && !is_shared)
+            break;
+    _exit(0);
+}

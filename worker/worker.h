@@ -1,0 +1,24 @@
+/* The worker as a part: its options and its two ways to run. */
+#ifndef MILLRACE_WORKER_WORKER_H
+#define MILLRACE_WORKER_WORKER_H
+
+#include <stdint.h>
+
+struct worker_options {
+    const char *state_folder; /* absolute */
+    const char *base_folder;  /* absolute; the working folder of every attempt */
+    int64_t slots;            /* attempts at once */
+    int64_t memory_bytes;     /* DuckDB's limit per data attempt */
+};
+
+/* Supervises attempts until told to end; returns the exit code. */
+int worker_run(const struct worker_options *options);
+
+/* Serves as a runner on descriptor LAUNCH_SOCKET_FD: with DuckDB for one attempt, or as the shared
+ * one, without, for many. Does not return. */
+__attribute__((noreturn)) void runner_main(const char *mode);
+
+#define RUNNER_MODE_DATA "data"
+#define RUNNER_MODE_SHARED "shared"
+
+#endif
