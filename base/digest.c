@@ -24,6 +24,13 @@ void digest_sha256_hex(struct str bytes, char out[SHA256_HEX_SIZE])
     to_hex(digest, out);
 }
 
+void digest_sha1(struct str bytes, unsigned char out[20])
+{
+    size_t len = 0;
+
+    (void)EVP_Q_digest(NULL, "SHA1", NULL, bytes.ptr, bytes.len, out, &len);
+}
+
 static bool digest_fd(int fd, EVP_MD_CTX *context, int64_t *ret_bytes)
 {
     static const size_t chunk_bytes = 1u << 18;

@@ -13,6 +13,9 @@ void digest_sha256_hex(struct str bytes, char out[SHA256_HEX_SIZE]);
 bool digest_sha256_file(const char *path, char out[SHA256_HEX_SIZE], int64_t *ret_bytes,
                         struct err *err);
 
+/* SHA-1, for what others have defined by it; never for integrity. */
+void digest_sha1(struct str bytes, unsigned char out[20]);
+
 /* XXH3 with a seed; equal on every machine (used for splits and shuffles, never for integrity). */
 uint64_t digest_xxh3(struct str bytes, uint64_t seed);
 
