@@ -123,6 +123,8 @@ static bool update_run(struct commit *commit, const struct run_row *row)
     bind_text(&bind, row->note);
     bind_text(&bind, row->reason);
     bind_int(&bind, commit->now_us);
+    bind_text(&bind, run_type_name(row->run_type));
+    bind_text(&bind, triggered_by_name(row->triggered_by));
     return bind_run_one(&bind, commit->err);
 }
 
@@ -164,7 +166,13 @@ static bool write_run(struct commit *commit, const struct decision *decision)
     return update_run(commit, row) && (from == row->state || write_transition(commit, &change));
 }
 
-/* The tries so far of each task of the new version, found by name. */
+static void raise_to(int64_t *tries, uint32_t count, uint32_t task, int64_t number)
+{
+    if (task < count && tries[task] < number)
+        tries[task] = number;
+}
+
+/* The tries that each task of the new version goes on from. */
 static bool load_tries(struct commit *commit, int64_t run, const struct dag *dag, int64_t *tries)
 {
     struct bind bind = bind_begin(commit->store, STATEMENT_RESET_TRIES);
@@ -174,9 +182,11 @@ static bool load_tries(struct commit *commit, int64_t run, const struct dag *dag
     bool ok = bind_step(&bind, &row, commit->err);
     while (ok && row) {
         struct columns columns = {.stmt = bind.stmt};
-        uint32_t task = dag_find_task(dag, column_name(&columns));
-        if (task != UINT32_MAX)
-            tries[task] = column_int(&columns);
+        uint32_t place = (uint32_t)column_int(&columns);
+        uint32_t same = dag_find_task(dag, column_name(&columns));
+        int64_t number = column_int(&columns);
+        raise_to(tries, dag->task_count, place, number);
+        raise_to(tries, dag->task_count, same, number);
         ok = bind_step(&bind, &row, commit->err);
     }
     bind_end(&bind);

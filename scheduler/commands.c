@@ -1,0 +1,221 @@
+#include "scheduler/commands.h"
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "scheduler/watch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A command being read: strings are borrowed from the document, which the inbox keeps. */
+struct reader {
+    struct scheduler *scheduler;
+    const json_t *document;
+    struct err *err;
+};
+
+static bool bad(struct reader *reader, const char *key, const char *expected)
+{
+    return err_set(reader->err, ERR_BAD_REQUEST, "`%s` must be %s", key, expected);
+}
+
+/* Members that are absent or null leave *ret alone. */
+static bool read_int(struct reader *reader, const char *key, int64_t *ret)
+{
+    const json_t *value = json_object_get(reader->document, key);
+
+    if (value == NULL || json_is_null(value))
+        return true;
+    if (!json_is_integer(value))
+        return bad(reader, key, "an integer");
+    *ret = json_integer_value(value);
+    return true;
+}
+
+static bool read_bool(struct reader *reader, const char *key, bool *ret)
+{
+    const json_t *value = json_object_get(reader->document, key);
+
+    if (value == NULL || json_is_null(value))
+        return true;
+    if (!json_is_boolean(value))
+        return bad(reader, key, "true or false");
+    *ret = json_is_true(value);
+    return true;
+}
+
+static bool read_string(struct reader *reader, const char *key, const char **ret)
+{
+    const json_t *value = json_object_get(reader->document, key);
+
+    if (value == NULL || json_is_null(value))
+        return true;
+    if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
+        return bad(reader, key, "a string");
+    *ret = json_string_value(value);
+    return true;
+}
+
+static bool read_id(struct reader *reader, const char *key, bool required, const char **ret)
+{
+    const char *id = NULL;
+
+    if (!read_string(reader, key, &id))
+        return false;
+    if (id == NULL)
+        return !required || bad(reader, key, "given");
+    if (!str_is_id(str_from(id)))
+        return bad(reader, key, "1 to 250 characters of A-Z a-z 0-9 _ . ~ : + -");
+    *ret = id;
+    return true;
+}
+
+/* conf becomes JSON text again: it is stored as it is. */
+static bool read_conf(struct reader *reader, const char **ret)
+{
+    const json_t *value = json_object_get(reader->document, "conf");
+    struct buf text = {0};
+
+    if (value == NULL || json_is_null(value))
+        return true;
+    if (!json_is_object(value))
+        return bad(reader, "conf", "an object");
+    json_dump_canonical(value, &text);
+    *ret = arena_strdup(&reader->scheduler->turn_arena, buf_text(&text));
+    buf_release(&text);
+    return true;
+}
+
+static bool read_set_paused(struct reader *reader, struct event *event)
+{
+    if (!json_is_boolean(json_object_get(reader->document, "is_paused")))
+        return bad(reader, "is_paused", "true or false");
+    event->kind = EVENT_DAG_SET_PAUSED;
+    return read_id(reader, "dag_id", true, &event->as.set_paused.dag_id) &&
+           read_bool(reader, "is_paused", &event->as.set_paused.is_paused);
+}
+
+static bool read_trigger(struct reader *reader, struct event *event)
+{
+    struct event_trigger *trigger = &event->as.trigger;
+    const char *by = triggered_by_name(TRIGGERED_BY_REST_API);
+
+    event->kind = EVENT_TRIGGER;
+    bool ok = read_id(reader, "dag_id", true, &trigger->dag_id) &&
+              read_id(reader, "run_id", false, &trigger->run_id) &&
+              read_int(reader, "logical_date", &trigger->logical_date_us) &&
+              read_int(reader, "interval_start", &trigger->interval_start_us) &&
+              read_int(reader, "interval_end", &trigger->interval_end_us) &&
+              read_int(reader, "run_after", &trigger->run_after_us) &&
+              read_string(reader, "note", &trigger->note) &&
+              read_string(reader, "triggered_by", &by) && read_conf(reader, &trigger->conf);
+    if (!ok)
+        return false;
+    if ((trigger->interval_start_us == 0) != (trigger->interval_end_us == 0))
+        return bad(reader, "interval_start", "given together with `interval_end`");
+    if (!triggered_by_parse(str_from(by), &trigger->triggered_by))
+        return bad(reader, "triggered_by", "one of cli, operator, rest_api, ui, test");
+    return true;
+}
+
+static bool read_backfill_create(struct reader *reader, struct event *event)
+{
+    struct event_backfill_create *create = &event->as.backfill_create;
+    const char *reprocess = reprocess_name(REPROCESS_NONE);
+
+    event->kind = EVENT_BACKFILL_CREATE;
+    create->max_active_runs = 10;
+    if (!json_is_integer(json_object_get(reader->document, "from")))
+        return bad(reader, "from", "an integer (microseconds since 1970)");
+    if (!json_is_integer(json_object_get(reader->document, "to")))
+        return bad(reader, "to", "an integer (microseconds since 1970)");
+    bool ok = read_id(reader, "dag_id", true, &create->dag_id) &&
+              read_int(reader, "from", &create->from_us) &&
+              read_int(reader, "to", &create->to_us) &&
+              read_int(reader, "max_active_runs", &create->max_active_runs) &&
+              read_string(reader, "reprocess", &reprocess) &&
+              read_bool(reader, "run_backwards", &create->run_backwards) &&
+              read_conf(reader, &create->conf);
+    if (!ok)
+        return false;
+    if (create->max_active_runs < 1)
+        return bad(reader, "max_active_runs", "at least 1");
+    if (!reprocess_parse(str_from(reprocess), &create->reprocess))
+        return bad(reader, "reprocess", "none, failed or completed");
+    return true;
+}
+
+static bool read_backfill_control(struct reader *reader, struct event *event)
+{
+    static const char *const actions[] = {"pause", "unpause", "cancel"};
+    const char *action = NULL;
+
+    event->kind = EVENT_BACKFILL_CONTROL;
+    if (!json_is_integer(json_object_get(reader->document, "backfill")))
+        return bad(reader, "backfill", "an integer");
+    if (!read_int(reader, "backfill", &event->as.backfill_control.id) ||
+        !read_string(reader, "action", &action))
+        return false;
+    for (size_t i = 0; action != NULL && i < sizeof(actions) / sizeof(actions[0]); i++) {
+        if (strcmp(action, actions[i]) == 0) {
+            event->as.backfill_control.action = (enum backfill_control)i;
+            return true;
+        }
+    }
+    return bad(reader, "action", "pause, unpause or cancel");
+}
+
+struct command {
+    const char *name;
+    bool (*read)(struct reader *reader, struct event *event);
+};
+
+static const struct command commands[] = {
+    {"set_paused",       read_set_paused      },
+    {"trigger",          read_trigger         },
+    {"backfill_create",  read_backfill_create },
+    {"backfill_control", read_backfill_control},
+};
+
+/* The two commands that are the loop's own. */
+static bool give_to_loop(struct scheduler *scheduler, const char *name, uint64_t request)
+{
+    struct err none = {0};
+
+    if (strcmp(name, "reparse") == 0) {
+        if (scheduler->watch != NULL)
+            watch_scan_all(scheduler->watch);
+        request_answer(scheduler, request, &none);
+        return true;
+    }
+    if (strcmp(name, "stop") == 0) {
+        request_answer(scheduler, request, &none);
+        scheduler->stop_asked = true;
+        return true;
+    }
+    return false;
+}
+
+void commands_give(struct scheduler *scheduler, json_t *document, uint64_t request)
+{
+    struct err err = {0};
+    struct event event = {.request = request};
+    struct reader reader = {scheduler, document, &err};
+    const char *name = json_get_string(document, "command", "");
+
+    if (give_to_loop(scheduler, name, request))
+        return;
+    bool ok = false;
+    size_t i = 0;
+    while (i < sizeof(commands) / sizeof(commands[0]) && strcmp(commands[i].name, name) != 0)
+        i++;
+    if (i == sizeof(commands) / sizeof(commands[0]))
+        err_set(&err, ERR_BAD_REQUEST, "there is no command `%.80s`", name);
+    else
+        ok = commands[i].read(&reader, &event);
+    if (!ok) {
+        request_answer(scheduler, request, &err);
+        return;
+    }
+    *inbox_add(scheduler, event.kind, document) = event;
+}

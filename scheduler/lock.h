@@ -1,0 +1,13 @@
+/* The state lock: one scheduler per state folder. Held by an flock for the process's life, so it
+ * goes with the process however that ends. */
+#ifndef MILLRACE_SCHEDULER_LOCK_H
+#define MILLRACE_SCHEDULER_LOCK_H
+
+#include "base/err.h"
+
+/* Returns the descriptor that holds the lock, or -1; a held lock gives ERR_CONFLICT naming the
+ * holder's pid. Makes the state folder (mode 0700) when it is missing. */
+int lock_take(const char *state_folder, struct err *err);
+void lock_release(int fd);
+
+#endif

@@ -1,0 +1,26 @@
+/* Peers: the processes connected to <state>/scheduler.sock. Frames become events; what effects
+ * write for a peer is sent when peers_flush() is called at the end of the turn. */
+#ifndef MILLRACE_SCHEDULER_PEERS_H
+#define MILLRACE_SCHEDULER_PEERS_H
+
+#include "base/wire.h"
+#include "scheduler/loop.h"
+
+struct peers *peers_open(struct scheduler *scheduler, struct err *err);
+
+/* Closes the listener and all connections; peers_free() once the handles are closed. */
+void peers_close(struct peers *peers);
+void peers_free(struct peers *peers);
+
+/* The output of a connected worker, or of a web client by its number; NULL = not connected. */
+struct buf *peers_worker_out(struct peers *peers, const char *instance);
+struct buf *peers_client_out(struct peers *peers, uint64_t number);
+
+/* Appends `notify` for every web client. */
+void peers_notify(struct peers *peers, int64_t seq);
+void peers_flush(struct peers *peers);
+
+/* Takes over a connected socket as if it had been accepted (also for tests). Owns `fd`. */
+bool peers_adopt(struct peers *peers, int fd, struct err *err);
+
+#endif

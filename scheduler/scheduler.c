@@ -1,0 +1,157 @@
+#include "scheduler/scheduler.h"
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "scheduler/commands.h"
+#include "scheduler/lock.h"
+#include "scheduler/loop.h"
+#include "scheduler/parse.h"
+#include "scheduler/peers.h"
+#include "scheduler/recover.h"
+#include "scheduler/watch.h"
+#include "scheduler/workers.h"
+
+#include <stdlib.h>
+
+#define SOURCE_BYTES_MAX (16u * 1024 * 1024)
+
+/* millrace run: the one file gives the DAG, or the scheduler does not open. */
+static struct dag *load_only_file(struct scheduler *scheduler, struct err *err)
+{
+    struct buf source = {0};
+    struct parse_report report = {0};
+    struct dag *dag = NULL;
+    const char *file = scheduler->options.only_file;
+
+    if (fs_read_file(file, SOURCE_BYTES_MAX, &source, err)) {
+        dag = parse_dag(scheduler->settings, buf_str(&source), file, &report);
+        if (dag == NULL)
+            err_set(err, ERR_FINDINGS, "%s has errors:\n%s", file, buf_text(&report.text));
+        else
+            scheduler->only_dag_id = mem_strdup(dag->dag_id);
+    }
+    buf_release(&source);
+    parse_report_release(&report);
+    return dag;
+}
+
+static void put_pools(struct scheduler *scheduler)
+{
+    const struct settings *settings = scheduler->settings;
+
+    for (size_t i = 0; i < settings->pool_count; i++)
+        store_put_pool(scheduler->store, settings->pools[i].name, settings->pools[i].slots,
+                       settings->pools[i].description);
+}
+
+/* The parts, in the order in which they need each other. */
+static bool open_parts(struct scheduler *scheduler, struct dag *only, struct err *err)
+{
+    const char *state = scheduler->settings->state_folder;
+
+    scheduler->lock_fd = lock_take(state, err);
+    if (scheduler->lock_fd < 0)
+        return false;
+    scheduler->store = store_open(state, err);
+    if (scheduler->store == NULL || !loop_open(scheduler, err))
+        return false;
+    scheduler->workers = workers_open(scheduler, err);
+    if (scheduler->workers == NULL)
+        return false;
+    if (only == NULL)
+        scheduler->watch = watch_open(scheduler);
+    if (!recover(scheduler, err))
+        return false;
+    put_pools(scheduler);
+    if (only != NULL) {
+        inbox_add(scheduler, EVENT_DAG_LOADED, NULL)->as.dag_loaded.dag = only;
+        scheduler->inbox[scheduler->inbox_count - 1].dag = dag_ref(only);
+    } else {
+        watch_begin(scheduler->watch);
+    }
+    scheduler->peers = peers_open(scheduler, err);
+    return scheduler->peers != NULL && !scheduler->listen_failed;
+}
+
+static void close_parts(struct scheduler *scheduler)
+{
+    scheduler->is_stopping = true;
+    if (scheduler->peers != NULL)
+        peers_close(scheduler->peers);
+    if (scheduler->watch != NULL)
+        watch_close(scheduler->watch);
+    if (scheduler->workers != NULL)
+        workers_close(scheduler->workers);
+    if (scheduler->has_handles)
+        loop_close(scheduler);
+}
+
+struct scheduler *scheduler_open(uv_loop_t *loop, const struct scheduler_options *options,
+                                 struct err *err)
+{
+    struct scheduler *scheduler = mem_alloc(sizeof(*scheduler));
+    struct dag *only = NULL;
+
+    scheduler->loop = loop;
+    scheduler->options = *options;
+    scheduler->settings = options->settings;
+    scheduler->lock_fd = -1;
+    if (options->only_file != NULL)
+        only = load_only_file(scheduler, err);
+    bool ok = options->only_file == NULL || only != NULL;
+    ok = ok && open_parts(scheduler, only, err);
+    dag_unref(only);
+    if (!ok) {
+        scheduler->has_ended = true;
+        close_parts(scheduler);
+        while (scheduler->open_handles > 0)
+            (void)uv_run(loop, UV_RUN_NOWAIT);
+        scheduler_free(scheduler);
+        return NULL;
+    }
+    /* What was recovered and loaded is committed before anything is accepted. */
+    loop_turn(scheduler);
+    return scheduler;
+}
+
+void scheduler_stop(struct scheduler *scheduler)
+{
+    if (scheduler->is_stopping)
+        return;
+    loop_turn(scheduler);
+    scheduler->has_ended = true;
+    close_parts(scheduler);
+}
+
+void scheduler_free(struct scheduler *scheduler)
+{
+    if (scheduler == NULL)
+        return;
+    loop_release(scheduler);
+    peers_free(scheduler->peers);
+    watch_free(scheduler->watch);
+    workers_free(scheduler->workers);
+    if (scheduler->core != NULL)
+        core_free(scheduler->core);
+    store_close(scheduler->store);
+    lock_release(scheduler->lock_fd);
+    json_decref(scheduler->foreign_tokens);
+    free(scheduler->only_dag_id);
+    free(scheduler);
+}
+
+void scheduler_command(struct scheduler *scheduler, const json_t *command, scheduler_reply reply,
+                       void *context)
+{
+    struct request origin = {.reply = reply, .context = context};
+    json_t *document = json_deep_copy(command);
+
+    commands_give(scheduler, document, request_add(scheduler, &origin));
+    json_decref(document);
+}
+
+const char *scheduler_only_dag_id(const struct scheduler *scheduler)
+{
+    return scheduler->only_dag_id;
+}
