@@ -1,0 +1,297 @@
+/* Attempts: made with a token and bound to a worker when a task takes its slots, ended exactly
+ * once. Reports with a token that is not live change nothing. */
+#include "base/mem.h"
+#include "base/timefmt.h"
+#include "scheduler/core/parts.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+static bool is_shared(const struct task *task)
+{
+    return task_spec(task)->kind->class == TASK_CLASS_SHARED;
+}
+
+/* Takes, or with -1 gives back, what an attempt occupies; run->active is the task's business. */
+static void occupy(struct core *core, const struct attempt_live *attempt, int64_t sign)
+{
+    struct pool *pool = pools_find(core, task_spec(attempt->task)->pool);
+
+    pool->used += sign * task_spec(attempt->task)->pool_slots;
+    if (is_shared(attempt->task))
+        attempt->worker->shared_used += sign;
+    else
+        attempt->worker->used += sign;
+}
+
+static struct attempt_live *bind_new(struct core *core, struct task *task, struct worker *worker,
+                                     const struct attempt_row *row)
+{
+    struct attempt_live *attempt = mem_alloc(sizeof(*attempt));
+
+    attempt->row = *row;
+    attempt->row.token = arena_strdup(&attempt->arena, row->token);
+    attempt->row.worker = arena_strdup(&attempt->arena, worker->instance);
+    attempt->row.rendered = arena_strdup(&attempt->arena, row->rendered);
+    attempt->row.reason = NULL;
+    attempt->row.outputs = NULL;
+    attempt->task = task;
+    attempt->worker = worker;
+    task->attempt = attempt;
+    HASH_ADD_KEYPTR(hh, core->attempts, attempt->row.token, strlen(attempt->row.token), attempt);
+    DL_APPEND2(worker->attempts, attempt, previous, next);
+    occupy(core, attempt, 1);
+    return attempt;
+}
+
+void attempts_bind(struct core *core, struct task *task, const struct attempt_row *row)
+{
+    (void)bind_new(core, task, workers_get(core, row->worker == NULL ? "" : row->worker), row);
+}
+
+void attempts_start(struct core *core, const struct attempt_live *attempt)
+{
+    const struct task *task = attempt->task;
+    struct decision *decision = decisions_add(core->out, DECIDE_START);
+
+    decision->as.start.worker = attempt->row.worker;
+    decision->as.start.attempt = attempt->row;
+    decision->as.start.run = task->run->row;
+    decision->as.start.dag = task->run->dag;
+    decision->as.start.task = task_spec(task);
+}
+
+static void tell(struct core *core, const struct attempt_live *attempt, enum decision_kind kind)
+{
+    decisions_add(core->out, kind)->as.attempt = attempt->row;
+}
+
+/* How an attempt ended, in the words of the worker or the core. */
+struct ending {
+    enum outcome outcome;
+    int64_t exit_code;
+    int64_t signal;
+    int64_t ended_at_us;
+    const char *reason;
+    const char *outputs;
+};
+
+static const char *ending_reason(struct core *core, const struct task *task,
+                                 const struct ending *ending)
+{
+    struct buf text = {0};
+    const char *reason = NULL;
+
+    if (ending->reason != NULL)
+        return reason_format(core, "%s", ending->reason);
+    switch (ending->outcome) {
+    case OUTCOME_SUCCESS:
+        return NULL;
+    case OUTCOME_TIMEOUT:
+        duration_format(task_spec(task)->execution_timeout_us, &text);
+        reason = reason_format(core, "timeout after %s", buf_text(&text));
+        buf_release(&text);
+        return reason;
+    case OUTCOME_FAILED:
+        if (ending->signal > 0)
+            return reason_format(core, "signal %lld", (long long)ending->signal);
+        if (ending->exit_code >= 0)
+            return reason_format(core, "exit_code %lld", (long long)ending->exit_code);
+        break;
+    case OUTCOME_FATAL:
+    case OUTCOME_SKIPPED:
+    case OUTCOME_WORKER_LOST:
+    case OUTCOME_STOPPED:
+    case OUTCOME_COUNT:
+        break;
+    }
+    return outcome_name(ending->outcome);
+}
+
+/* The state an outcome gives the task when it is not tried again. */
+static enum task_state final_state(enum outcome outcome)
+{
+    switch (outcome) {
+    case OUTCOME_SUCCESS:
+        return TASK_SUCCESS;
+    case OUTCOME_SKIPPED:
+        return TASK_SKIPPED;
+    case OUTCOME_FAILED:
+    case OUTCOME_FATAL:
+    case OUTCOME_TIMEOUT:
+    case OUTCOME_WORKER_LOST:
+    case OUTCOME_STOPPED:
+    case OUTCOME_COUNT:
+        break;
+    }
+    return TASK_FAILED;
+}
+
+static void keep_outputs(struct task *task, const char *outputs)
+{
+    if (outputs == NULL || !task_spec(task)->outputs_used)
+        return;
+    json_decref(task->outputs);
+    task->outputs = json_loads(outputs, 0, NULL);
+}
+
+/* What becomes of the task: over, or waiting for its next try. */
+static void task_after(struct core *core, struct task *task, const struct ending *ending,
+                       const char *reason)
+{
+    char when[TIMEFMT_SIZE];
+
+    task->ended_at_us = ending->ended_at_us;
+    if (!outcome_is_retryable(ending->outcome) || task->try_number > task->max_tries) {
+        task_move(core, task, final_state(ending->outcome), reason);
+        return;
+    }
+    task->retry_at_us = retry_at(task, ending->ended_at_us);
+    (void)timefmt_utc(task->retry_at_us, when);
+    task_move(core, task, TASK_UP_FOR_RETRY,
+              reason_format(core, "waiting_for: retry at %s (%s)", when,
+                            reason == NULL ? "failed" : reason));
+    task->timer.kind = TIMER_RETRY;
+    timer_arm(core, &core->timers, &task->timer, task->retry_at_us);
+}
+
+static void end_attempt(struct core *core, struct attempt_live *attempt,
+                        const struct ending *ending)
+{
+    struct task *task = attempt->task;
+    const char *reason = ending_reason(core, task, ending);
+
+    attempt->row.state = final_state(ending->outcome);
+    attempt->row.outcome = ending->outcome;
+    attempt->row.exit_code = ending->exit_code;
+    attempt->row.signal = ending->signal;
+    attempt->row.ended_at_us = ending->ended_at_us;
+    attempt->row.reason = reason;
+    attempt->row.outputs = ending->outcome == OUTCOME_SUCCESS
+                               ? arena_strdup(&core->out->arena, ending->outputs)
+                               : NULL;
+    tell(core, attempt, DECIDE_ATTEMPT);
+    occupy(core, attempt, -1);
+    HASH_DEL(core->attempts, attempt);
+    DL_DELETE2(attempt->worker->attempts, attempt, previous, next);
+    task->attempt = NULL;
+    keep_outputs(task, attempt->row.outputs);
+    task_after(core, task, ending, reason);
+    ready_run_limit(core, task->run);
+    retire_attempt(core, attempt);
+}
+
+void attempts_new(struct core *core, struct task *task, struct worker *worker)
+{
+    struct err err = {0};
+    struct attempt_row row = {
+        .run = task->run->row.id,
+        .task = task->index,
+        .map_index = -1,
+        .try_number = task->try_number,
+        .state = TASK_QUEUED,
+        .queued_at_us = core->now_us,
+        .exit_code = -1,
+    };
+    char token[200];
+
+    (void)snprintf(token, sizeof(token), "%s-%llu-%llu", core->instance,
+                   (unsigned long long)core->epoch, (unsigned long long)++core->token_count);
+    row.token = token;
+    row.rendered = render_attempt(core, task, &core->out->arena, &err);
+    bool rendered = row.rendered != NULL;
+    if (!rendered)
+        row.rendered = "{}";
+    struct attempt_live *attempt = bind_new(core, task, worker, &row);
+    task->queued_at_us = core->now_us;
+    task_move(core, task, TASK_QUEUED, NULL);
+    ready_run_limit(core, task->run);
+    tell(core, attempt, DECIDE_ATTEMPT_NEW);
+    if (rendered) {
+        attempts_start(core, attempt);
+        return;
+    }
+    struct ending ending = {.outcome = OUTCOME_FATAL,
+                            .exit_code = -1,
+                            .ended_at_us = core->now_us,
+                            .reason = err.message};
+    end_attempt(core, attempt, &ending);
+}
+
+static struct attempt_live *find(const struct core *core, const char *token)
+{
+    struct attempt_live *attempt = NULL;
+
+    HASH_FIND_STR(core->attempts, token, attempt);
+    return attempt;
+}
+
+static void set_started(struct attempt_live *attempt, int64_t started_at_us)
+{
+    attempt->row.started_at_us = started_at_us;
+    attempt->task->started_at_us = started_at_us;
+}
+
+void attempts_started(struct core *core, const struct event_attempt_started *event)
+{
+    struct attempt_live *attempt = find(core, event->token);
+
+    if (attempt == NULL) {
+        workers_forget(core, event->worker, event->token, true);
+        return;
+    }
+    if (attempt->row.state == TASK_RUNNING)
+        return; /* told twice */
+    attempt->row.state = TASK_RUNNING;
+    attempt->row.pid = event->pid;
+    set_started(attempt, event->started_at_us != 0 ? event->started_at_us : core->now_us);
+    tell(core, attempt, DECIDE_ATTEMPT);
+    task_move(core, attempt->task, TASK_RUNNING, NULL);
+}
+
+void attempts_ended(struct core *core, const struct event_attempt_ended *event)
+{
+    struct attempt_live *attempt = find(core, event->token);
+
+    if (attempt == NULL) {
+        workers_forget(core, event->worker, event->token, false);
+        return;
+    }
+    struct ending ending = {
+        .outcome = event->outcome,
+        .exit_code = event->exit_code,
+        .signal = event->signal,
+        .ended_at_us = event->ended_at_us != 0 ? event->ended_at_us : core->now_us,
+        .reason = event->reason,
+        .outputs = event->outputs,
+    };
+    if (event->started_at_us != 0)
+        set_started(attempt, event->started_at_us);
+    workers_forget(core, attempt->row.worker, event->token, false);
+    end_attempt(core, attempt, &ending);
+}
+
+void attempts_lost(struct core *core, struct attempt_live *attempt)
+{
+    struct ending ending = {
+        .outcome = OUTCOME_WORKER_LOST, .exit_code = -1, .ended_at_us = core->now_us};
+
+    end_attempt(core, attempt, &ending);
+}
+
+void attempts_lost_task(struct core *core, struct task *task, const char *reason)
+{
+    struct ending ending = {.outcome = OUTCOME_WORKER_LOST,
+                            .exit_code = -1,
+                            .ended_at_us = core->now_us,
+                            .reason = reason};
+
+    task_after(core, task, &ending, reason);
+}
+
+void attempts_free(struct attempt_live *attempt)
+{
+    arena_release(&attempt->arena);
+    free(attempt);
+}

@@ -1,0 +1,271 @@
+/* DAGs as the core knows them: their current version, their next interval, the runs that wait. */
+#include "base/mem.h"
+#include "base/timefmt.h"
+#include "scheduler/core/parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+struct dag_entry *dags_find(const struct core *core, const char *dag_id)
+{
+    struct dag_entry *entry = NULL;
+
+    HASH_FIND_STR(core->dags, dag_id, entry);
+    return entry;
+}
+
+struct dag_entry *dags_add(struct core *core, const char *dag_id)
+{
+    struct dag_entry *entry = mem_alloc(sizeof(*entry));
+
+    entry->row.dag_id = arena_strdup(&entry->arena, dag_id);
+    entry->queued.before = run_is_before;
+    HASH_ADD_KEYPTR(hh, core->dags, entry->row.dag_id, strlen(entry->row.dag_id), entry);
+    return entry;
+}
+
+void dags_free(struct core *core, struct dag_entry *entry)
+{
+    HASH_DEL(core->dags, entry);
+    heap_release(&entry->queued);
+    dag_unref(entry->current);
+    arena_release(&entry->arena);
+    free(entry);
+}
+
+static void tell(struct core *core, const struct dag_entry *entry)
+{
+    struct decision *decision = decisions_add(core->out, DECIDE_DAG);
+
+    decision->as.dag = entry->row;
+    decision->as.dag.file = arena_strdup(&core->out->arena, entry->row.file);
+}
+
+void dags_plan(struct dag_entry *entry, int64_t now_us)
+{
+    const struct dag *dag = entry->current;
+    struct interval next = {0};
+
+    if (dag != NULL && entry->row.next_end_us != 0 && entry->row.last_tick_us == 0 &&
+        dag->start_date_us == 0 && (dag->catchup || dag->schedule.kind == SCHEDULE_ONCE))
+        return; /* "from now on" was said once: it doesn't move with the clock */
+    if (dag != NULL)
+        (void)timetable_next_run(dag, entry->row.last_tick_us, now_us, &next);
+    entry->row.next_start_us = next.start_us;
+    entry->row.next_end_us = next.end_us;
+}
+
+static bool makes_runs(const struct core *core, const struct dag_entry *entry)
+{
+    return core->schedules && entry->current != NULL && !entry->row.is_paused &&
+           !entry->row.is_stale && entry->row.next_end_us != 0;
+}
+
+static void set_due(struct core *core, struct dag_entry *entry, bool is_due)
+{
+    if (is_due && !entry->is_due)
+        DL_APPEND2(core->due, entry, due_previous, due_next);
+    else if (!is_due && entry->is_due)
+        DL_DELETE2(core->due, entry, due_previous, due_next);
+    entry->is_due = is_due;
+}
+
+static bool has_room(const struct dag_entry *entry)
+{
+    return entry->live_runs < entry->current->max_active_runs;
+}
+
+void dags_touch(struct core *core, struct dag_entry *entry)
+{
+    timer_disarm(&core->dag_timers, &entry->timer);
+    if (!makes_runs(core, entry)) {
+        set_due(core, entry, false);
+        return;
+    }
+    bool is_due = entry->row.next_end_us <= core->now_us;
+    set_due(core, entry, is_due && has_room(entry));
+    if (!is_due)
+        timer_arm(core, &core->dag_timers, &entry->timer, entry->row.next_end_us);
+}
+
+void dags_start_runs(struct core *core, struct dag_entry *entry)
+{
+    if (entry->is_starting)
+        return; /* a run without tasks ended at once: the loop below goes on */
+    entry->is_starting = true;
+    while (entry->queued.count > 0 && !entry->row.is_paused &&
+           (entry->current == NULL || entry->running_runs < entry->current->max_active_runs)) {
+        struct run *run = HEAP_ENTRY(heap_top(&entry->queued), struct run, queued);
+        heap_remove(&entry->queued, &run->queued);
+        run_start(core, run);
+    }
+    entry->is_starting = false;
+}
+
+static bool same_schedule(const struct dag *a, const struct dag *b)
+{
+    const char *text_a = a->schedule.text == NULL ? "" : a->schedule.text;
+    const char *text_b = b->schedule.text == NULL ? "" : b->schedule.text;
+
+    return a->schedule.kind == b->schedule.kind && a->schedule.every_us == b->schedule.every_us &&
+           a->start_date_us == b->start_date_us && strcmp(text_a, text_b) == 0;
+}
+
+static void set_version(struct core *core, struct dag_entry *entry, struct dag *dag)
+{
+    struct decision *decision = NULL;
+
+    if (entry->current == NULL || !same_schedule(entry->current, dag))
+        entry->row.next_start_us = entry->row.next_end_us = 0;
+    if (entry->current != NULL)
+        retire_dag(core, entry->current);
+    entry->current = dag_ref(dag);
+    entry->row.version_id = ++core->last_version_id;
+    entry->row.version_number++;
+    decision = decisions_add(core->out, DECIDE_VERSION);
+    decision->as.version = (struct version_row){
+        .id = entry->row.version_id,
+        .dag_id = entry->row.dag_id,
+        .number = entry->row.version_number,
+        .hash = dag->hash,
+        .file = dag->file,
+        .source = dag->source,
+        .created_at_us = core->now_us,
+    };
+}
+
+void dags_loaded(struct core *core, struct dag *dag)
+{
+    struct dag_entry *entry = dags_find(core, dag->dag_id);
+    bool is_new = entry == NULL;
+
+    if (is_new) {
+        entry = dags_add(core, dag->dag_id);
+        entry->row.is_paused = dag->paused_upon_creation;
+    }
+    bool changed = entry->current == NULL || strcmp(entry->current->hash, dag->hash) != 0;
+    bool moved = entry->row.file == NULL || strcmp(entry->row.file, dag->file) != 0;
+    if (!changed && !moved && !entry->row.is_stale)
+        return;
+    if (changed)
+        set_version(core, entry, dag);
+    if (moved)
+        entry->row.file = arena_strdup(&entry->arena, dag->file);
+    entry->row.is_stale = false;
+    entry->row.parsed_at_us = core->now_us;
+    dags_plan(entry, core->now_us);
+    tell(core, entry);
+    dags_touch(core, entry);
+    dags_start_runs(core, entry);
+    if (entry->backfill != NULL)
+        backfill_schedule_changed(core, entry->backfill);
+}
+
+void dags_gone(struct core *core, const char *dag_id)
+{
+    struct dag_entry *entry = dags_find(core, dag_id);
+
+    if (entry == NULL || entry->row.is_stale)
+        return;
+    entry->row.is_stale = true;
+    tell(core, entry);
+    dags_touch(core, entry);
+    if (entry->backfill != NULL)
+        backfill_touch(core, entry->backfill);
+}
+
+void dags_set_paused(struct core *core, const struct event *event)
+{
+    const char *dag_id = event->as.set_paused.dag_id;
+    struct dag_entry *entry = dags_find(core, dag_id);
+
+    if (entry == NULL) {
+        reply_error(core, event, ERR_NOT_FOUND, "DAG with dag_id: '%s' not found", dag_id);
+        return;
+    }
+    if (entry->row.is_paused != event->as.set_paused.is_paused) {
+        entry->row.is_paused = event->as.set_paused.is_paused;
+        dags_plan(entry, core->now_us);
+        tell(core, entry);
+        dags_start_runs(core, entry);
+        dags_touch(core, entry);
+    }
+    reply_done(core, event, 0);
+}
+
+size_t dags_want(struct core *core, int64_t now_us, struct core_want *out, size_t max)
+{
+    struct heap_node *top = NULL;
+    size_t count = 0;
+
+    while ((top = heap_top(&core->dag_timers)) != NULL) {
+        struct timer *timer = HEAP_ENTRY(top, struct timer, node);
+        struct dag_entry *entry = HEAP_ENTRY(timer, struct dag_entry, timer);
+        if (timer->at_us > now_us)
+            break;
+        heap_remove(&core->dag_timers, top);
+        set_due(core, entry, has_room(entry));
+    }
+    struct dag_entry *next = NULL;
+    for (struct dag_entry *entry = core->due; entry != NULL && count < max; entry = next) {
+        next = entry->due_next;
+        /* Without catchup only the newest complete interval counts, and that may be a later one
+         * by now, or past the end date. */
+        dags_plan(entry, now_us);
+        if (entry->row.next_end_us == 0 || entry->row.next_end_us > now_us) {
+            set_due(core, entry, false);
+            if (entry->row.next_end_us != 0)
+                timer_arm(core, &core->dag_timers, &entry->timer, entry->row.next_end_us);
+            continue;
+        }
+        out[count++] = (struct core_want){.dag_id = entry->row.dag_id,
+                                          .logical_date_us = entry->row.next_start_us};
+    }
+    return count;
+}
+
+static void insert_scheduled(struct core *core, struct dag_entry *entry)
+{
+    char date[TIMEFMT_SIZE];
+    char run_id[TIMEFMT_SIZE + 16];
+    struct run_row row = {
+        .id = ++core->last_run_id,
+        .dag_id = entry->row.dag_id,
+        .run_id = run_id,
+        .version_id = entry->row.version_id,
+        .run_type = RUN_TYPE_SCHEDULED,
+        .state = RUN_QUEUED,
+        .triggered_by = TRIGGERED_BY_TIMETABLE,
+        .logical_date_us = entry->row.next_start_us,
+        .interval_start_us = entry->row.next_start_us,
+        .interval_end_us = entry->row.next_end_us,
+        .run_after_us = entry->row.next_end_us,
+        .queued_at_us = core->now_us,
+    };
+
+    (void)snprintf(run_id, sizeof(run_id), "scheduled__%s",
+                   timefmt_iso_offset(row.logical_date_us, date));
+    run_insert(core, run_new(core, entry, entry->current, &row), DECIDE_RUN_NEW);
+}
+
+void dags_make_run(struct core *core, const struct core_want *want, const struct known_run *known)
+{
+    struct dag_entry *entry = dags_find(core, want->dag_id);
+
+    if (entry == NULL || !entry->is_due || !makes_runs(core, entry) || !has_room(entry) ||
+        entry->row.next_start_us != want->logical_date_us)
+        return;
+    if (entry->row.next_end_us > core->now_us) {
+        dags_touch(core, entry); /* the clock was set back */
+        return;
+    }
+    bool exists =
+        known->exists || run_known_by_date(core, entry->row.dag_id, want->logical_date_us);
+    if (!exists)
+        insert_scheduled(core, entry);
+    entry->row.last_tick_us = entry->row.next_end_us;
+    dags_plan(entry, core->now_us);
+    tell(core, entry);
+    dags_touch(core, entry);
+}

@@ -1,0 +1,109 @@
+/* Decisions as text, one line each: what scenario tests compare. */
+#include "base/timefmt.h"
+#include "millrace/decision.h"
+
+static void add_reason(struct buf *out, const char *reason)
+{
+    if (reason != NULL)
+        buf_printf(out, " (%s)", reason);
+}
+
+static void add_time(struct buf *out, int64_t us)
+{
+    char text[TIMEFMT_SIZE];
+
+    buf_add_text(out, us == 0 ? "none" : timefmt_utc(us, text));
+}
+
+static void add_dag(struct buf *out, const struct dag_row *row)
+{
+    buf_printf(out, "dag %s v%lld%s%s next ", row->dag_id, (long long)row->version_number,
+               row->is_paused ? " paused" : "", row->is_stale ? " stale" : "");
+    add_time(out, row->next_end_us);
+}
+
+static void add_run(struct buf *out, const struct decision *decision)
+{
+    const struct run_row *row = &decision->as.run.row;
+
+    buf_printf(out, "run %s %s", row->dag_id, row->run_id);
+    if (decision->kind == DECIDE_RUN_NEW)
+        buf_printf(out, " new %s", run_state_name(row->state));
+    else if (decision->kind == DECIDE_RUN_RESET)
+        buf_printf(out, " reset %s", run_state_name(row->state));
+    else
+        buf_printf(out, " %s", run_state_name(row->state));
+    add_reason(out, row->reason);
+}
+
+static void add_attempt(struct buf *out, const char *verb, const struct attempt_row *row)
+{
+    buf_printf(out, "%s r%lld t%u#%lld", verb, (long long)row->run, row->task,
+               (long long)row->try_number);
+}
+
+static void add_backfill(struct buf *out, const char *verb, const struct backfill_row *row)
+{
+    buf_printf(out, "%s %s %lld made %lld/%lld skipped %lld succeeded %lld failed %lld", verb,
+               row->dag_id, (long long)row->id, (long long)row->made, (long long)row->total,
+               (long long)row->skipped, (long long)row->succeeded, (long long)row->failed);
+    if (row->completed_at_us != 0)
+        buf_add_text(out, row->cancelled ? " cancelled" : " completed");
+    else if (row->is_paused)
+        buf_add_text(out, " paused");
+}
+
+void decision_describe(const struct decision *decision, struct buf *out)
+{
+    switch (decision->kind) {
+    case DECIDE_DAG:
+        add_dag(out, &decision->as.dag);
+        break;
+    case DECIDE_VERSION:
+        buf_printf(out, "version %s v%lld", decision->as.version.dag_id,
+                   (long long)decision->as.version.number);
+        break;
+    case DECIDE_RUN_NEW:
+    case DECIDE_RUN:
+    case DECIDE_RUN_RESET:
+        add_run(out, decision);
+        break;
+    case DECIDE_TASK:
+        buf_printf(out, "task r%lld %s %s", (long long)decision->as.task.row.run,
+                   decision->as.task.row.task_id, task_state_name(decision->as.task.row.state));
+        add_reason(out, decision->as.task.row.reason);
+        break;
+    case DECIDE_ATTEMPT_NEW:
+        add_attempt(out, "attempt", &decision->as.attempt);
+        buf_printf(out, " new at %s", decision->as.attempt.worker);
+        break;
+    case DECIDE_ATTEMPT:
+        add_attempt(out, "attempt", &decision->as.attempt);
+        buf_printf(out, " %s", task_state_name(decision->as.attempt.state));
+        add_reason(out, decision->as.attempt.reason);
+        break;
+    case DECIDE_BACKFILL_NEW:
+        add_backfill(out, "backfill new", &decision->as.backfill);
+        break;
+    case DECIDE_BACKFILL:
+        add_backfill(out, "backfill", &decision->as.backfill);
+        break;
+    case DECIDE_START:
+        buf_printf(out, "start r%lld %s#%lld at %s", (long long)decision->as.start.run.id,
+                   decision->as.start.task->task_id,
+                   (long long)decision->as.start.attempt.try_number, decision->as.start.worker);
+        break;
+    case DECIDE_STOP:
+    case DECIDE_ACK:
+        buf_printf(out, "%s %s", decision->kind == DECIDE_STOP ? "stop" : "ack",
+                   decision->as.token.token);
+        break;
+    case DECIDE_REPLY:
+        if (decision->as.reply.err.code == ERR_NONE)
+            buf_add_text(out, "reply ok");
+        else
+            buf_printf(out, "reply %s (%s)", err_name(decision->as.reply.err.code),
+                       decision->as.reply.err.message);
+        break;
+    }
+}

@@ -1,0 +1,215 @@
+/* The core's memory: what is live, and the lists it stands on. Private to scheduler/core.
+ *
+ *   core ─┬─ dag_entry (by dag_id) ── current version; queued runs; at most one backfill
+ *         ├─ run (by id) ── its version, its tasks, one ready_queue per lane
+ *         ├─ attempt (by token) ── on the list of the worker it is bound to
+ *         ├─ worker (by instance)      ├─ pool ── lanes (tasks that want the same thing)
+ *         ├─ backfill (by id)          └─ timers (one heap)
+ *
+ * Ownership: a run owns its tasks and has a reference to its version. What ends within a step is
+ * kept in `retired` until the turn's decisions, which borrow its strings, have been cleared. */
+#ifndef MILLRACE_CORE_MODEL_H
+#define MILLRACE_CORE_MODEL_H
+
+#include "base/arena.h"
+#include "millrace/decision.h"
+#include "millrace/event.h"
+#include "scheduler/core/core.h"
+#include "scheduler/core/heap.h"
+#include "scheduler/core/timetable.h"
+
+#include <uthash.h>
+
+enum timer_kind { TIMER_RETRY, TIMER_RUN };
+
+struct timer {
+    struct heap_node node;
+    int64_t at_us;
+    uint64_t order;       /* among equal times: first armed, first served */
+    enum timer_kind kind; /* of those in core->timers */
+};
+
+struct attempt_live {
+    struct attempt_row row; /* strings live in the arena */
+    struct arena arena;
+    struct task *task;
+    struct worker *worker;
+    bool announced;                /* scratch of EVENT_WORKER_UP */
+    struct attempt_live *previous; /* on the worker's list */
+    struct attempt_live *next;
+    UT_hash_handle hh; /* by token */
+};
+
+struct worker {
+    char *instance;
+    bool is_known; /* it has said what it can take since the core was made */
+    int64_t slots; /* of one class of tasks each */
+    int64_t shared_slots;
+    int64_t used;
+    int64_t shared_used;
+    struct attempt_live *attempts;
+    UT_hash_handle hh;
+};
+
+struct pool {
+    char *name;
+    bool exists;
+    int64_t slots; /* -1 = unlimited */
+    int64_t used;
+};
+
+/* Tasks that want the same: slots of one pool and one class of worker slots. */
+struct lane {
+    struct pool *pool;
+    int64_t pool_slots;
+    bool is_shared;
+    struct heap queues; /* of ready_queue, by their best task */
+};
+
+/* The ready tasks of one run in one lane; taken out of the lane while the run is at its limit. */
+struct ready_queue {
+    struct heap_node node; /* in lane->queues */
+    struct lane *lane;
+    struct run *run;
+    struct heap tasks;
+};
+
+/* How many upstreams have ended how. */
+struct tally {
+    uint32_t success;
+    uint32_t failed;
+    uint32_t upstream_failed;
+    uint32_t skipped;
+};
+
+struct task {
+    struct run *run;
+    uint32_t index;
+    enum task_state state;
+    enum task_state fresh_from; /* scheduled in this step: from which state */
+    bool is_fresh;              /* … and no decision tells of it yet */
+    struct tally tally;
+    int64_t try_number;
+    int64_t max_tries;
+    int64_t scheduled_at_us;
+    int64_t queued_at_us;
+    int64_t started_at_us;
+    int64_t ended_at_us;
+    int64_t retry_at_us;
+    struct heap_node ready; /* in a ready_queue */
+    struct timer timer;     /* TIMER_RETRY */
+    struct attempt_live *attempt;
+    json_t *outputs; /* NULL unless a template of the DAG reads them */
+};
+
+struct run {
+    struct run_row row; /* strings live in the arena; reason is not kept */
+    struct arena arena;
+    struct dag *dag; /* the version it is pinned to */
+    struct dag_entry *entry;
+    struct backfill *backfill; /* NULL = none */
+    struct task *tasks;
+    uint32_t waiting;     /* tasks in state none */
+    uint32_t unfinished;  /* tasks not final */
+    uint32_t failed_leaf; /* the first leaf in a failed state, or UINT32_MAX */
+    int64_t active;       /* tasks queued or running */
+    struct ready_queue **queues;
+    size_t queue_count;
+    struct heap_node queued; /* among the runs that may start, of its DAG or backfill */
+    struct timer timer;      /* TIMER_RUN: run_after */
+    json_t *conf;            /* parsed when first needed */
+    UT_hash_handle hh;       /* by row.id, while it is live */
+    /* By "dag/run id" and "dag/logical date", until the turn is over: what the store was asked
+     * before the step may not know runs of the same turn. */
+    char *name_key;
+    char *date_key; /* NULL without logical date */
+    UT_hash_handle hh_name;
+    UT_hash_handle hh_date;
+};
+
+struct dag_entry {
+    struct dag_row row; /* strings live in the arena or in `current` */
+    struct arena arena;
+    struct dag *current;
+    int64_t live_runs;         /* queued or running, without those of backfills */
+    int64_t running_runs;      /* of these */
+    struct heap queued;        /* runs that may start */
+    bool is_starting;          /* within dags_start_runs() */
+    struct backfill *backfill; /* the one that is not completed, or NULL */
+    struct timer timer;        /* in core->dag_timers: its next interval's end */
+    bool is_due;
+    struct dag_entry *due_previous;
+    struct dag_entry *due_next;
+    UT_hash_handle hh; /* by dag_id */
+};
+
+struct backfill {
+    struct backfill_row row; /* strings live in the arena */
+    struct arena arena;
+    struct dag_entry *entry;
+    int64_t live_runs;
+    int64_t running_runs;
+    struct heap queued;
+    bool is_starting; /* within backfill_start_runs() */
+    size_t lookahead; /* intervals to ask for at once; grows while all are skipped */
+    bool is_wanting;  /* on the core's list: it could make a run */
+    struct backfill *want_previous;
+    struct backfill *want_next;
+    UT_hash_handle hh; /* by row.id */
+};
+
+struct retired {
+    struct attempt_live *attempt; /* one of the four */
+    struct run *run;
+    struct dag *dag;
+    struct backfill *backfill;
+};
+
+struct core {
+    char *instance;
+    uint64_t epoch;
+    bool schedules;
+    int64_t last_version_id;
+    int64_t last_run_id;
+    int64_t last_backfill_id;
+    uint64_t token_count;
+    uint64_t trigger_count;
+    uint64_t timer_count;
+
+    struct dag_entry *dags;
+    struct run *runs;
+    struct run *run_names;
+    struct run *run_dates;
+    struct attempt_live *attempts;
+    struct worker *workers;
+    struct backfill *backfills;
+    struct pool **pools;
+    size_t pool_count;
+    struct lane **lanes;
+    size_t lane_count;
+    struct heap timers;       /* retries, and runs not due yet */
+    struct heap dag_timers;   /* apart, since core_wants() takes from them between steps */
+    struct dag_entry *due;    /* DAGs that a run by schedule could be made for now */
+    struct backfill *wanting; /* backfills that could make a run now */
+
+    /* Of the step. */
+    int64_t now_us;
+    struct decisions *out;
+    struct task **fresh; /* scheduled in this step */
+    size_t fresh_count;
+    size_t fresh_capacity;
+    struct task **settled; /* final, downstreams not told yet */
+    size_t settled_count;
+    size_t settled_capacity;
+
+    struct retired *retired;
+    size_t retired_count;
+    size_t retired_capacity;
+};
+
+static inline const struct dag_task *task_spec(const struct task *task)
+{
+    return &task->run->dag->tasks[task->index];
+}
+
+#endif

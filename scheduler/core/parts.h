@@ -1,0 +1,127 @@
+/* What the files of scheduler/core ask of each other, by file. Private to the folder. */
+#ifndef MILLRACE_CORE_PARTS_H
+#define MILLRACE_CORE_PARTS_H
+
+#include "scheduler/core/model.h"
+
+/* timers.c */
+bool timer_is_before(const struct heap_node *a, const struct heap_node *b);
+void timer_arm(struct core *core, struct heap *heap, struct timer *timer, int64_t at_us);
+void timer_disarm(struct heap *heap, struct timer *timer);
+void timers_expire(struct core *core);
+
+/* dags.c */
+struct dag_entry *dags_find(const struct core *core, const char *dag_id);
+void dags_loaded(struct core *core, struct dag *dag);
+void dags_gone(struct core *core, const char *dag_id);
+void dags_set_paused(struct core *core, const struct event *event);
+void dags_plan(struct dag_entry *entry, int64_t now_us);     /* the next interval, as of now */
+void dags_touch(struct core *core, struct dag_entry *entry); /* due, armed, or neither */
+void dags_start_runs(struct core *core, struct dag_entry *entry);
+size_t dags_want(struct core *core, int64_t now_us, struct core_want *out, size_t max);
+void dags_make_run(struct core *core, const struct core_want *want, const struct known_run *known);
+struct dag_entry *dags_add(struct core *core, const char *dag_id);
+void dags_free(struct core *core, struct dag_entry *entry);
+
+/* run.c */
+bool run_is_before(const struct heap_node *a, const struct heap_node *b);
+struct run *run_new(struct core *core, struct dag_entry *entry, struct dag *version,
+                    const struct run_row *row);
+void run_insert(struct core *core, struct run *run, enum decision_kind kind);
+void run_enqueue(struct core *core, struct run *run); /* queued: by run_after */
+void run_start(struct core *core, struct run *run);
+void run_check_end(struct core *core, struct run *run);
+void run_end(struct core *core, struct run *run, enum run_state state, const char *reason);
+void run_free(struct core *core, struct run *run);
+int64_t run_sort_date(const struct run *run); /* logical date, or run_after without one */
+bool run_known_by_name(const struct core *core, const char *dag_id, const char *run_id);
+bool run_known_by_date(const struct core *core, const char *dag_id, int64_t logical_date_us);
+
+/* trigger.c */
+void trigger_run(struct core *core, const struct event *event);
+
+/* task.c */
+void task_move(struct core *core, struct task *task, enum task_state to, const char *reason);
+void task_schedule(struct core *core, struct task *task);
+void task_tell_scheduled(struct core *core, struct task *task, const char *reason);
+void task_evaluate(struct core *core, struct task *task, const struct task *cause);
+void tasks_settle(struct core *core);
+void tally_add(struct tally *tally, enum task_state state);
+
+/* rules.c */
+enum verdict { VERDICT_WAIT, VERDICT_RUN, VERDICT_SKIP, VERDICT_UPSTREAM_FAILED };
+enum verdict rule_verdict(enum trigger_rule rule, const struct tally *tally,
+                          uint32_t upstream_count);
+
+/* retry.c */
+int64_t retry_delay_us(const struct dag_task *spec, const char *dag_id, const char *date,
+                       int64_t try_number);
+int64_t retry_at(const struct task *task, int64_t ended_at_us);
+
+/* pools.c */
+struct pool *pools_find(struct core *core, const char *name); /* unknown: one without slots */
+void pools_add(struct core *core, const struct core_pool *config);
+bool pool_fits(const struct pool *pool, int64_t slots);
+
+/* ready.c */
+void ready_push(struct core *core, struct task *task);
+void ready_run_limit(struct core *core, struct run *run); /* its active count has changed */
+void ready_dispatch(struct core *core);
+const char *ready_why(struct core *core, const struct task *task); /* why it waits */
+void ready_release(struct run *run);
+void ready_free(struct core *core);
+
+/* workers.c */
+struct worker *workers_get(struct core *core, const char *instance);
+struct worker *workers_pick(const struct core *core, bool is_shared);
+void workers_up(struct core *core, const struct event_worker_up *event);
+void workers_gone(struct core *core, const char *instance);
+void workers_forget(struct core *core, const char *worker, const char *token, bool stop);
+void workers_free(struct core *core);
+
+/* attempts.c */
+void attempts_new(struct core *core, struct task *task, struct worker *worker);
+void attempts_bind(struct core *core, struct task *task, const struct attempt_row *row);
+void attempts_start(struct core *core, const struct attempt_live *attempt);
+void attempts_started(struct core *core, const struct event_attempt_started *event);
+void attempts_ended(struct core *core, const struct event_attempt_ended *event);
+void attempts_lost(struct core *core, struct attempt_live *attempt);
+void attempts_free(struct attempt_live *attempt);
+void attempts_lost_task(struct core *core, struct task *task, const char *reason);
+
+/* render.c */
+const char *render_attempt(struct core *core, struct task *task, struct arena *arena,
+                           struct err *err);
+
+/* backfill.c */
+void backfill_create(struct core *core, const struct event *event);
+void backfill_control(struct core *core, const struct event *event);
+void backfill_touch(struct core *core, struct backfill *backfill);
+void backfill_schedule_changed(struct core *core, struct backfill *backfill);
+void backfill_start_runs(struct core *core, struct backfill *backfill);
+void backfill_run_ended(struct core *core, struct backfill *backfill, enum run_state state);
+size_t backfill_want(struct core *core, struct core_want *out, size_t max);
+void backfill_make_run(struct core *core, const struct core_want *want,
+                       const struct known_run *known);
+struct backfill *backfill_add(struct core *core, struct dag_entry *entry,
+                              const struct backfill_row *row);
+void backfill_free(struct core *core, struct backfill *backfill);
+
+/* recover.c */
+void recover(struct core *core); /* after all rows have been restored */
+
+/* retired.c */
+void retire_attempt(struct core *core, struct attempt_live *attempt);
+void retire_run(struct core *core, struct run *run);
+void retire_dag(struct core *core, struct dag *dag);
+void retire_backfill(struct core *core, struct backfill *backfill);
+void retired_free(struct core *core);
+
+/* decision.c: replies to a command; nothing where event->request is 0. */
+void reply_done(struct core *core, const struct event *event, int64_t row);
+__attribute__((format(printf, 4, 5))) void reply_error(struct core *core, const struct event *event,
+                                                       enum err_code code, const char *format, ...);
+__attribute__((format(printf, 2, 3))) const char *reason_format(struct core *core,
+                                                                const char *format, ...);
+
+#endif

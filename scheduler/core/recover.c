@@ -1,0 +1,188 @@
+/* Recovery, the only start-up: the core's memory built again from the rows. */
+#include "scheduler/core/parts.h"
+
+#include <assert.h>
+#include <string.h>
+
+void core_restore_dag(struct core *core, const struct dag_row *row, struct dag *current)
+{
+    struct dag_entry *entry = dags_add(core, row->dag_id);
+    const char *dag_id = entry->row.dag_id;
+
+    entry->row = *row;
+    entry->row.dag_id = dag_id;
+    entry->row.file = arena_strdup(&entry->arena, row->file);
+    if (current != NULL)
+        entry->current = dag_ref(current);
+}
+
+void core_restore_backfill(struct core *core, const struct backfill_row *row)
+{
+    struct dag_entry *entry = dags_find(core, row->dag_id);
+
+    assert(entry != NULL);
+    (void)backfill_add(core, entry, row);
+}
+
+/* What to do with a task, by its stored state and whether an attempt of it is alive. A step is one
+ * transaction, so the rows of a task and its attempt agree; the rows marked "torn" are the answer
+ * to a database that was changed by hand. */
+enum recovery {
+    RECOVER_NOTHING, /* it waits for its upstreams, or its state can't have been stored */
+    RECOVER_ENQUEUE, /* it waits for its slots, which are not stored */
+    RECOVER_BIND,    /* its attempt goes on: at its worker, or once that has come back */
+    RECOVER_TIMER,   /* it waits for its next try */
+    RECOVER_SETTLED, /* it is over, and its downstreams count it */
+    RECOVER_LOST,    /* torn: no attempt to wait for; as if its worker was lost */
+};
+
+static const enum recovery recoveries[TASK_STATE_COUNT][2] = {
+  /* stored state            no attempt alive  attempt alive */
+    [TASK_NONE] = {RECOVER_NOTHING, RECOVER_NOTHING},
+    [TASK_SCHEDULED] = {RECOVER_ENQUEUE, RECOVER_ENQUEUE},
+    [TASK_QUEUED] = {RECOVER_LOST,    RECOVER_BIND   },
+    [TASK_RUNNING] = {RECOVER_LOST,    RECOVER_BIND   },
+    [TASK_SUCCESS] = {RECOVER_SETTLED, RECOVER_SETTLED},
+    [TASK_FAILED] = {RECOVER_SETTLED, RECOVER_SETTLED},
+    [TASK_UP_FOR_RETRY] = {RECOVER_TIMER,   RECOVER_TIMER  },
+    [TASK_UP_FOR_RESCHEDULE] = {RECOVER_NOTHING, RECOVER_NOTHING},
+    [TASK_UPSTREAM_FAILED] = {RECOVER_SETTLED, RECOVER_SETTLED},
+    [TASK_SKIPPED] = {RECOVER_SETTLED, RECOVER_SETTLED},
+    [TASK_REMOVED] = {RECOVER_SETTLED, RECOVER_SETTLED},
+    [TASK_DEFERRED] = {RECOVER_NOTHING, RECOVER_NOTHING},
+    [TASK_RESTARTING] = {RECOVER_NOTHING, RECOVER_NOTHING},
+};
+
+static void restore_task(struct core *core, struct task *task, const struct task_row *row,
+                         const struct attempt_row *attempt)
+{
+    struct run *run = task->run;
+
+    task->state = row->state;
+    task->try_number = row->try_number;
+    task->max_tries = row->max_tries;
+    task->scheduled_at_us = row->scheduled_at_us;
+    task->queued_at_us = row->queued_at_us;
+    task->started_at_us = row->started_at_us;
+    task->ended_at_us = row->ended_at_us;
+    task->retry_at_us = row->retry_at_us;
+    if (row->state != TASK_NONE)
+        run->waiting--;
+    else
+        task->max_tries = task->try_number + task_spec(task)->retries;
+    switch (recoveries[row->state][attempt != NULL]) {
+    case RECOVER_NOTHING:
+        break;
+    case RECOVER_ENQUEUE:
+        ready_push(core, task);
+        break;
+    case RECOVER_BIND:
+        run->active++;
+        attempts_bind(core, task, attempt);
+        break;
+    case RECOVER_TIMER:
+        task->timer.kind = TIMER_RETRY;
+        timer_arm(core, &core->timers, &task->timer, task->retry_at_us);
+        break;
+    case RECOVER_SETTLED:
+        run->unfinished--;
+        if (task_state_is_failed(row->state) && task_spec(task)->downstream_count == 0 &&
+            run->failed_leaf == UINT32_MAX)
+            run->failed_leaf = task->index;
+        for (uint32_t i = 0; i < task_spec(task)->downstream_count; i++)
+            tally_add(&run->tasks[task_spec(task)->downstream[i]].tally, row->state);
+        break;
+    case RECOVER_LOST:
+        run->active++;
+        break;
+    }
+}
+
+static void restore_outputs(struct run *run, const struct attempt_row *attempts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct attempt_row *row = &attempts[i];
+        if (row->task >= run->dag->task_count || row->state != TASK_SUCCESS ||
+            row->outputs == NULL || !run->dag->tasks[row->task].outputs_used)
+            continue;
+        struct task *task = &run->tasks[row->task];
+        json_decref(task->outputs);
+        task->outputs = json_loads(row->outputs, 0, NULL);
+    }
+}
+
+/* The live attempts by task index: one pass over the attempts instead of one per task. */
+static const struct attempt_row **index_attempts(struct arena *arena, uint32_t task_count,
+                                                 const struct attempt_row *attempts, size_t count)
+{
+    const struct attempt_row **by_task = arena_alloc_array(arena, task_count, sizeof(*by_task));
+
+    for (size_t i = 0; i < count; i++)
+        if (attempts[i].task < task_count &&
+            (attempts[i].state == TASK_QUEUED || attempts[i].state == TASK_RUNNING))
+            by_task[attempts[i].task] = &attempts[i];
+    return by_task;
+}
+
+void core_restore_run(struct core *core, const struct run_row *row, struct dag *version,
+                      const struct task_row *tasks, size_t task_count,
+                      const struct attempt_row *attempts, size_t attempt_count)
+{
+    struct dag_entry *entry = dags_find(core, row->dag_id);
+    struct arena scratch = {0};
+
+    assert(entry != NULL && !run_state_is_final(row->state));
+    struct run *run = run_new(core, entry, version, row);
+    const struct attempt_row **live =
+        index_attempts(&scratch, version->task_count, attempts, attempt_count);
+    for (size_t i = 0; i < task_count; i++)
+        if (tasks[i].task < version->task_count)
+            restore_task(core, &run->tasks[tasks[i].task], &tasks[i], live[tasks[i].task]);
+    restore_outputs(run, attempts, attempt_count);
+    ready_run_limit(core, run);
+    if (run->row.state == RUN_RUNNING) {
+        if (run->backfill != NULL)
+            run->backfill->running_runs++;
+        else
+            entry->running_runs++;
+    }
+    arena_release(&scratch);
+}
+
+/* Goes on where the run stood. */
+static void resume(struct core *core, struct run *run)
+{
+    for (uint32_t i = 0; i < run->dag->task_count; i++) {
+        struct task *task = &run->tasks[i];
+        if (task->state == TASK_NONE)
+            task_evaluate(core, task, NULL);
+        else if ((task->state == TASK_QUEUED || task->state == TASK_RUNNING) &&
+                 task->attempt == NULL)
+            attempts_lost_task(core, task, "worker_lost");
+    }
+    run_check_end(core, run);
+}
+
+void recover(struct core *core)
+{
+    struct run *next = NULL;
+
+    for (struct dag_entry *entry = core->dags; entry != NULL; entry = entry->hh.next) {
+        dags_plan(entry, core->now_us);
+        dags_touch(core, entry);
+    }
+    for (struct run *run = core->runs; run != NULL; run = next) {
+        next = run->hh.next;
+        if (run->row.state == RUN_RUNNING)
+            resume(core, run);
+    }
+    for (struct run *run = core->runs; run != NULL; run = next) {
+        next = run->hh.next;
+        if (run->row.state == RUN_QUEUED && run->queued.place == 0 && run->timer.node.place == 0)
+            run_enqueue(core, run);
+    }
+    for (struct backfill *b = core->backfills; b != NULL; b = b->hh.next) {
+        if (b->entry->current != NULL)
+            backfill_schedule_changed(core, b);
+    }
+}

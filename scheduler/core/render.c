@@ -1,0 +1,203 @@
+/* What a task's templates stand for, and its options and environment rendered for one attempt. */
+#include "base/json.h"
+#include "base/jw.h"
+#include "base/template.h"
+#include "base/timefmt.h"
+#include "scheduler/core/parts.h"
+#include "scheduler/core/zone.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct context {
+    struct arena *arena; /* of the texts made while rendering */
+    const struct task *task;
+    struct interval interval;
+    const struct zone *zone;
+};
+
+static struct template_value text_value(const char *text)
+{
+    return (struct template_value){.kind = TEMPLATE_STRING, .text = str_from(text)};
+}
+
+static struct template_value time_value(const struct context *c, int64_t us)
+{
+    return (struct template_value){
+        .kind = TEMPLATE_TIME, .time_us = us, .offset_us = zone_offset_us(c->zone, us)};
+}
+
+static struct template_value json_value(const json_t *value)
+{
+    if (value == NULL)
+        return (struct template_value){.kind = TEMPLATE_MISSING};
+    return (struct template_value){.kind = TEMPLATE_JSON, .json = value};
+}
+
+/* Follows a dotted path into an object. */
+static const json_t *walk(const json_t *value, struct str path)
+{
+    while (value != NULL && path.len > 0) {
+        size_t dot = str_find(path, '.', 0);
+        struct str key = str_sub(path, 0, dot);
+        value = json_object_getn(value, key.ptr == NULL ? "" : key.ptr, key.len);
+        path = dot == SIZE_MAX ? (struct str){NULL, 0} : str_sub(path, dot + 1, path.len);
+    }
+    return value;
+}
+
+/* ds, ds_nodash and ts: of the interval's start, in the DAG's time zone. */
+static struct template_value date_value(const struct context *c, struct str name)
+{
+    int64_t offset_us = zone_offset_us(c->zone, c->interval.start_us);
+    int64_t minutes = offset_us / (60 * INT64_C(1000000));
+    struct civil local = civil_from_us(c->interval.start_us + offset_us);
+    int year = (int)local.year;
+    char iso[TIMEFMT_SIZE];
+
+    if (str_is(name, "ds"))
+        return text_value(arena_printf(c->arena, "%04d-%02d-%02d", year, local.month, local.day));
+    if (str_is(name, "ds_nodash"))
+        return text_value(arena_printf(c->arena, "%04d%02d%02d", year, local.month, local.day));
+    /* The local time in Python's form, its offset in place of +00:00. */
+    (void)timefmt_iso_offset(c->interval.start_us + offset_us, iso);
+    iso[strlen(iso) - strlen("+00:00")] = '\0';
+    char sign = minutes < 0 ? '-' : '+';
+    if (minutes < 0)
+        minutes = -minutes;
+    return text_value(arena_printf(c->arena, "%s%c%02d:%02d", iso, sign, (int)(minutes / 60),
+                                   (int)(minutes % 60)));
+}
+
+static struct template_value number_value(const struct context *c, int64_t number)
+{
+    return text_value(arena_printf(c->arena, "%lld", (long long)number));
+}
+
+/* The names without a dot; false for others. */
+static bool plain_value(const struct context *c, struct str name, struct template_value *ret)
+{
+    const struct run *run = c->task->run;
+
+    if (str_is(name, "ds") || str_is(name, "ds_nodash") || str_is(name, "ts"))
+        *ret = date_value(c, name);
+    else if (str_is(name, "logical_date"))
+        *ret = time_value(c, run->row.logical_date_us != 0 ? run->row.logical_date_us
+                                                           : c->interval.start_us);
+    else if (str_is(name, "data_interval_start"))
+        *ret = time_value(c, c->interval.start_us);
+    else if (str_is(name, "data_interval_end"))
+        *ret = time_value(c, c->interval.end_us);
+    else if (str_is(name, "run_id"))
+        *ret = text_value(run->row.run_id);
+    else if (str_is(name, "dag_id"))
+        *ret = text_value(run->row.dag_id);
+    else if (str_is(name, "task_id"))
+        *ret = text_value(task_spec(c->task)->task_id);
+    else if (str_is(name, "try_number"))
+        *ret = number_value(c, c->task->try_number);
+    else if (str_is(name, "map_index"))
+        *ret = number_value(c, -1);
+    else
+        return false;
+    return true;
+}
+
+/* tasks.T.outputs.k: task ids may hold dots, so the longest one that fits is looked for. */
+static const json_t *output(const struct run *run, struct str rest)
+{
+    static const char middle[] = ".outputs.";
+
+    for (size_t i = rest.len; i-- > 0;) {
+        if (!str_starts(str_sub(rest, i, rest.len), STR(middle)))
+            continue;
+        uint32_t index = dag_find_task(run->dag, str_sub(rest, 0, i));
+        if (index != UINT32_MAX)
+            return walk(run->tasks[index].outputs, str_sub(rest, i + strlen(middle), rest.len));
+    }
+    return NULL;
+}
+
+static struct template_value lookup(void *context, struct str name)
+{
+    const struct context *c = context;
+    const struct run *run = c->task->run;
+    struct template_value value = {.kind = TEMPLATE_MISSING};
+    struct str params = STR("params.");
+    struct str conf = STR("conf.");
+    struct str tasks = STR("tasks.");
+
+    if (plain_value(c, name, &value))
+        return value;
+    if (str_starts(name, params)) {
+        struct str path = str_sub(name, params.len, name.len);
+        const json_t *given = walk(run->conf, path);
+        return json_value(given != NULL ? given : walk(run->dag->params, path));
+    }
+    if (str_starts(name, conf))
+        return json_value(walk(run->conf, str_sub(name, conf.len, name.len)));
+    if (str_starts(name, tasks))
+        return json_value(output(run, str_sub(name, tasks.len, name.len)));
+    return value;
+}
+
+/* A run without logical date renders from the last complete interval at its run_after. */
+static struct interval run_interval(const struct run *run)
+{
+    struct interval interval = {run->row.interval_start_us, run->row.interval_end_us};
+
+    if (interval.start_us != 0 || interval.end_us != 0)
+        return interval;
+    if (!timetable_last_complete(run->dag, run->row.run_after_us, &interval))
+        interval = (struct interval){run->row.run_after_us, run->row.run_after_us};
+    return interval;
+}
+
+static bool render_part(struct jw *w, const char *key, const json_t *value, struct context *c,
+                        struct err *err)
+{
+    struct buf text = {0};
+
+    jw_key(w, key);
+    if (value == NULL) {
+        jw_begin_object(w);
+        jw_end_object(w);
+        return true;
+    }
+    json_t *rendered = template_render_json(value, lookup, c, err);
+    if (rendered == NULL)
+        return false;
+    json_dump_canonical(rendered, &text);
+    jw_raw(w, buf_str(&text));
+    json_decref(rendered);
+    buf_release(&text);
+    return true;
+}
+
+const char *render_attempt(struct core *core, struct task *task, struct arena *arena,
+                           struct err *err)
+{
+    const struct dag_task *spec = task_spec(task);
+    struct run *run = task->run;
+    struct arena scratch = {0};
+    struct buf out = {0};
+    struct jw w = {.out = &out};
+    struct context c = {.arena = &scratch,
+                        .task = task,
+                        .interval = run_interval(run),
+                        .zone = run->dag->zone == NULL ? zone_utc() : run->dag->zone};
+    const char *text = NULL;
+
+    (void)core;
+    if (run->conf == NULL)
+        run->conf = json_loads(run->row.conf, 0, NULL);
+    jw_begin_object(&w);
+    if (render_part(&w, "options", spec->options, &c, err) &&
+        render_part(&w, "env", spec->env, &c, err)) {
+        jw_end_object(&w);
+        text = arena_strdup(arena, buf_text(&out));
+    }
+    buf_release(&out);
+    arena_release(&scratch);
+    return text;
+}

@@ -1,0 +1,227 @@
+/* Runs: made, queued until they may start, started, ended. */
+#include "base/mem.h"
+#include "scheduler/core/parts.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int64_t run_sort_date(const struct run *run)
+{
+    return run->row.logical_date_us != 0 ? run->row.logical_date_us : run->row.run_after_us;
+}
+
+/* Runs of a DAG start in the order of their due times; those of a backfill in the order in which
+ * they were made, which is the backfill's own. */
+bool run_is_before(const struct heap_node *a, const struct heap_node *b)
+{
+    const struct run *x = HEAP_ENTRY_CONST(a, struct run, queued);
+    const struct run *y = HEAP_ENTRY_CONST(b, struct run, queued);
+
+    if (x->backfill == NULL && x->row.run_after_us != y->row.run_after_us)
+        return x->row.run_after_us < y->row.run_after_us;
+    return x->row.id < y->row.id;
+}
+
+static char *make_key(struct arena *arena, const char *dag_id, const char *name)
+{
+    return arena_printf(arena, "%s/%s", dag_id, name);
+}
+
+static char *make_date_key(struct arena *arena, const char *dag_id, int64_t date_us)
+{
+    return arena_printf(arena, "%s/%lld", dag_id, (long long)date_us);
+}
+
+bool run_known_by_name(const struct core *core, const char *dag_id, const char *run_id)
+{
+    struct run *run = NULL;
+    struct arena arena = {0};
+    const char *key = make_key(&arena, dag_id, run_id);
+
+    HASH_FIND(hh_name, core->run_names, key, strlen(key), run);
+    arena_release(&arena);
+    return run != NULL;
+}
+
+bool run_known_by_date(const struct core *core, const char *dag_id, int64_t logical_date_us)
+{
+    struct run *run = NULL;
+    struct arena arena = {0};
+    const char *key = make_date_key(&arena, dag_id, logical_date_us);
+
+    HASH_FIND(hh_date, core->run_dates, key, strlen(key), run);
+    arena_release(&arena);
+    return run != NULL;
+}
+
+/* A run that is processed again takes its names over from one that ended in this very turn. */
+static void index_run(struct core *core, struct run *run)
+{
+    struct run *old = NULL;
+
+    run->name_key = make_key(&run->arena, run->row.dag_id, run->row.run_id);
+    HASH_FIND(hh_name, core->run_names, run->name_key, strlen(run->name_key), old);
+    if (old != NULL)
+        HASH_DELETE(hh_name, core->run_names, old);
+    HASH_ADD_KEYPTR(hh_name, core->run_names, run->name_key, strlen(run->name_key), run);
+    if (run->row.logical_date_us == 0)
+        return;
+    run->date_key = make_date_key(&run->arena, run->row.dag_id, run->row.logical_date_us);
+    HASH_FIND(hh_date, core->run_dates, run->date_key, strlen(run->date_key), old);
+    if (old != NULL)
+        HASH_DELETE(hh_date, core->run_dates, old);
+    HASH_ADD_KEYPTR(hh_date, core->run_dates, run->date_key, strlen(run->date_key), run);
+}
+
+static void init_tasks(struct run *run)
+{
+    uint32_t count = run->dag->task_count;
+
+    run->tasks = mem_alloc_array(count, sizeof(*run->tasks));
+    run->waiting = run->unfinished = count;
+    run->failed_leaf = UINT32_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        run->tasks[i].run = run;
+        run->tasks[i].index = i;
+        run->tasks[i].max_tries = run->dag->tasks[i].retries;
+    }
+}
+
+struct run *run_new(struct core *core, struct dag_entry *entry, struct dag *version,
+                    const struct run_row *row)
+{
+    struct run *run = mem_alloc(sizeof(*run));
+
+    run->row = *row;
+    run->row.dag_id = entry->row.dag_id;
+    run->row.run_id = arena_strdup(&run->arena, row->run_id);
+    run->row.conf = arena_strdup(&run->arena, row->conf == NULL ? "{}" : row->conf);
+    run->row.note = arena_strdup(&run->arena, row->note);
+    run->row.reason = NULL;
+    run->dag = dag_ref(version);
+    run->entry = entry;
+    run->timer.kind = TIMER_RUN;
+    if (row->backfill_id != 0)
+        HASH_FIND(hh, core->backfills, &row->backfill_id, sizeof(row->backfill_id), run->backfill);
+    init_tasks(run);
+    HASH_ADD(hh, core->runs, row.id, sizeof(run->row.id), run);
+    index_run(core, run);
+    if (run->backfill != NULL)
+        run->backfill->live_runs++;
+    else
+        entry->live_runs++;
+    return run;
+}
+
+static void tell(struct core *core, const struct run *run, enum decision_kind kind,
+                 enum run_state from, const char *reason)
+{
+    struct decision *decision = decisions_add(core->out, kind);
+
+    decision->as.run.row = run->row;
+    decision->as.run.row.reason = reason;
+    decision->as.run.from = from;
+    decision->as.run.dag = run->dag;
+}
+
+void run_insert(struct core *core, struct run *run, enum decision_kind kind)
+{
+    tell(core, run, kind, run->row.state, NULL);
+    run_enqueue(core, run);
+}
+
+void run_enqueue(struct core *core, struct run *run)
+{
+    assert(run->row.state == RUN_QUEUED);
+    if (run->row.run_after_us > core->now_us) {
+        timer_arm(core, &core->timers, &run->timer, run->row.run_after_us);
+        return;
+    }
+    heap_push(run->backfill != NULL ? &run->backfill->queued : &run->entry->queued, &run->queued);
+    if (run->backfill != NULL)
+        backfill_start_runs(core, run->backfill);
+    else
+        dags_start_runs(core, run->entry);
+}
+
+/* The one place where a run's state changes. */
+static void move(struct core *core, struct run *run, enum run_state to, const char *reason)
+{
+    enum run_state from = run->row.state;
+    int64_t *running =
+        run->backfill != NULL ? &run->backfill->running_runs : &run->entry->running_runs;
+
+    assert(run_state_edge_is_legal(from, to));
+    run->row.state = to;
+    *running += (to == RUN_RUNNING) - (from == RUN_RUNNING);
+    tell(core, run, DECIDE_RUN, from, reason);
+}
+
+void run_start(struct core *core, struct run *run)
+{
+    run->row.started_at_us = core->now_us;
+    move(core, run, RUN_RUNNING, NULL);
+    for (uint32_t i = 0; i < run->dag->task_count; i++)
+        if (run->tasks[i].state == TASK_NONE)
+            task_evaluate(core, &run->tasks[i], NULL);
+    run_check_end(core, run);
+}
+
+void run_check_end(struct core *core, struct run *run)
+{
+    if (run->row.state != RUN_RUNNING)
+        return;
+    if (run->unfinished > 0) {
+        if (run->waiting == run->unfinished)
+            run_end(core, run, RUN_FAILED, "all_tasks_deadlocked");
+        return;
+    }
+    if (run->failed_leaf == UINT32_MAX) {
+        run_end(core, run, RUN_SUCCESS, NULL);
+        return;
+    }
+    const struct task *leaf = &run->tasks[run->failed_leaf];
+    run_end(core, run, RUN_FAILED,
+            reason_format(core, "%s: %s",
+                          leaf->state == TASK_FAILED ? "task_failed" : "upstream_failed",
+                          task_spec(leaf)->task_id));
+}
+
+void run_end(struct core *core, struct run *run, enum run_state state, const char *reason)
+{
+    run->row.ended_at_us = core->now_us;
+    move(core, run, state, reason);
+    HASH_DEL(core->runs, run);
+    retire_run(core, run);
+    if (run->backfill != NULL) {
+        run->backfill->live_runs--;
+        backfill_run_ended(core, run->backfill, state);
+        return;
+    }
+    run->entry->live_runs--;
+    dags_start_runs(core, run->entry);
+    dags_touch(core, run->entry);
+}
+
+void run_free(struct core *core, struct run *run)
+{
+    struct run *indexed = NULL;
+
+    ready_release(run);
+    HASH_FIND(hh_name, core->run_names, run->name_key, strlen(run->name_key), indexed);
+    if (indexed == run)
+        HASH_DELETE(hh_name, core->run_names, run);
+    if (run->date_key != NULL) {
+        HASH_FIND(hh_date, core->run_dates, run->date_key, strlen(run->date_key), indexed);
+        if (indexed == run)
+            HASH_DELETE(hh_date, core->run_dates, run);
+    }
+    for (uint32_t i = 0; i < run->dag->task_count; i++)
+        json_decref(run->tasks[i].outputs);
+    free(run->tasks);
+    json_decref(run->conf);
+    dag_unref(run->dag);
+    arena_release(&run->arena);
+    free(run);
+}

@@ -1,0 +1,43 @@
+/* One heap of instants at which the core wants to be woken. */
+#include "scheduler/core/parts.h"
+
+bool timer_is_before(const struct heap_node *a, const struct heap_node *b)
+{
+    const struct timer *x = HEAP_ENTRY_CONST(a, struct timer, node);
+    const struct timer *y = HEAP_ENTRY_CONST(b, struct timer, node);
+
+    return x->at_us != y->at_us ? x->at_us < y->at_us : x->order < y->order;
+}
+
+void timer_arm(struct core *core, struct heap *heap, struct timer *timer, int64_t at_us)
+{
+    timer_disarm(heap, timer);
+    timer->at_us = at_us;
+    timer->order = ++core->timer_count;
+    heap_push(heap, &timer->node);
+}
+
+void timer_disarm(struct heap *heap, struct timer *timer)
+{
+    if (timer->node.place != 0)
+        heap_remove(heap, &timer->node);
+}
+
+void timers_expire(struct core *core)
+{
+    for (;;) {
+        struct heap_node *top = heap_top(&core->timers);
+        if (top == NULL || HEAP_ENTRY(top, struct timer, node)->at_us > core->now_us)
+            return;
+        struct timer *timer = HEAP_ENTRY(top, struct timer, node);
+        heap_remove(&core->timers, top);
+        switch (timer->kind) {
+        case TIMER_RETRY:
+            task_schedule(core, HEAP_ENTRY(timer, struct task, timer));
+            break;
+        case TIMER_RUN:
+            run_enqueue(core, HEAP_ENTRY(timer, struct run, timer));
+            break;
+        }
+    }
+}

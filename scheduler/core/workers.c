@@ -1,0 +1,106 @@
+/* Workers: what each can take, and what is bound to it. A worker without connection keeps its
+ * attempts; only proof that it is gone ends them. */
+#include "base/mem.h"
+#include "scheduler/core/parts.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct worker *workers_get(struct core *core, const char *instance)
+{
+    struct worker *worker = NULL;
+
+    HASH_FIND_STR(core->workers, instance, worker);
+    if (worker != NULL)
+        return worker;
+    worker = mem_alloc(sizeof(*worker));
+    worker->instance = mem_strdup(instance);
+    HASH_ADD_KEYPTR(hh, core->workers, worker->instance, strlen(worker->instance), worker);
+    return worker;
+}
+
+static int64_t room(const struct worker *worker, bool is_shared)
+{
+    if (!worker->is_known)
+        return 0;
+    return is_shared ? worker->shared_slots - worker->shared_used : worker->slots - worker->used;
+}
+
+struct worker *workers_pick(const struct core *core, bool is_shared)
+{
+    struct worker *best = NULL;
+    int64_t best_room = 0;
+
+    for (struct worker *worker = core->workers; worker != NULL; worker = worker->hh.next) {
+        if (room(worker, is_shared) > best_room) {
+            best = worker;
+            best_room = room(worker, is_shared);
+        }
+    }
+    return best;
+}
+
+void workers_forget(struct core *core, const char *worker, const char *token, bool stop)
+{
+    struct decision *decision = NULL;
+    const char *name = arena_strdup(&core->out->arena, worker);
+    const char *copy = arena_strdup(&core->out->arena, token);
+
+    if (stop) {
+        decision = decisions_add(core->out, DECIDE_STOP);
+        decision->as.token.worker = name;
+        decision->as.token.token = copy;
+        decision->as.token.reason = "stale_token";
+    }
+    decision = decisions_add(core->out, DECIDE_ACK);
+    decision->as.token.worker = name;
+    decision->as.token.token = copy;
+}
+
+void workers_up(struct core *core, const struct event_worker_up *event)
+{
+    struct worker *worker = workers_get(core, event->instance);
+
+    worker->is_known = true;
+    worker->slots = event->slots + event->backlog;
+    worker->shared_slots = event->shared_slots;
+    for (size_t i = 0; i < event->token_count; i++) {
+        struct attempt_live *attempt = NULL;
+        HASH_FIND_STR(core->attempts, event->tokens[i], attempt);
+        if (attempt != NULL && attempt->worker == worker)
+            attempt->announced = true;
+        else
+            workers_forget(core, event->instance, event->tokens[i], true);
+    }
+    for (struct attempt_live *a = worker->attempts; a != NULL; a = a->next) {
+        if (!a->announced)
+            attempts_start(core, a);
+        a->announced = false;
+    }
+}
+
+void workers_gone(struct core *core, const char *instance)
+{
+    struct worker *worker = NULL;
+
+    HASH_FIND_STR(core->workers, instance, worker);
+    if (worker == NULL)
+        return;
+    worker->is_known = false;
+    while (worker->attempts != NULL)
+        attempts_lost(core, worker->attempts);
+    assert(worker->used == 0 && worker->shared_used == 0);
+    HASH_DEL(core->workers, worker);
+    free(worker->instance);
+    free(worker);
+}
+
+void workers_free(struct core *core)
+{
+    while (core->workers != NULL) {
+        struct worker *worker = core->workers;
+        HASH_DEL(core->workers, worker);
+        free(worker->instance);
+        free(worker);
+    }
+}
