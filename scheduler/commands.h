@@ -1,5 +1,5 @@
 /* Commands: the "command" document of include/millrace/messages.h, from a socket or from
- * scheduler_command(), checked and made into an event. One path for all callers. */
+ * scheduler_submit(), checked and made into an event. One path for all callers. */
 #ifndef MILLRACE_SCHEDULER_COMMANDS_H
 #define MILLRACE_SCHEDULER_COMMANDS_H
 

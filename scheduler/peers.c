@@ -446,6 +446,15 @@ struct buf *peers_client_out(struct peers *peers, uint64_t number)
     return NULL;
 }
 
+size_t peers_worker_count(const struct peers *peers)
+{
+    size_t count = 0;
+
+    for (const struct peer *peer = peers->first; peer != NULL; peer = peer->next)
+        count += peer->role == PEER_WORKER && !peer->is_closing;
+    return count;
+}
+
 void peers_notify(struct peers *peers, int64_t seq)
 {
     for (struct peer *peer = peers->first; peer != NULL; peer = peer->next) {

@@ -16,6 +16,8 @@ void peers_free(struct peers *peers);
 struct buf *peers_worker_out(struct peers *peers, const char *instance);
 struct buf *peers_client_out(struct peers *peers, uint64_t number);
 
+size_t peers_worker_count(const struct peers *peers);
+
 /* Appends `notify` for every web client. */
 void peers_notify(struct peers *peers, int64_t seq);
 void peers_flush(struct peers *peers);

@@ -51,8 +51,8 @@ static struct dag *get_version(struct recovery *recovery, const struct version_r
     return dag;
 }
 
-/* A DAG whose version this program can't read any more is left out: its file is read again by the
- * first scan, which either gives a new version or an import error. */
+/* A version that this program can't read any more comes without its DAG: the file is read again by
+ * the first scan, which gives either a new version or an import error. */
 static bool on_dag(void *context, const struct dag_row *row, const struct version_row *version,
                    struct err *err)
 {
@@ -61,8 +61,6 @@ static bool on_dag(void *context, const struct dag_row *row, const struct versio
     struct dag *dag = get_version(recovery, version);
 
     (void)err;
-    if (dag == NULL)
-        return true;
     core_restore_dag(scheduler->core, row, dag);
     if (scheduler->watch != NULL && !row->is_stale)
         watch_remember(scheduler->watch, row->dag_id, row->file);

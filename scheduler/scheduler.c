@@ -141,8 +141,8 @@ void scheduler_free(struct scheduler *scheduler)
     free(scheduler);
 }
 
-void scheduler_command(struct scheduler *scheduler, const json_t *command, scheduler_reply reply,
-                       void *context)
+void scheduler_submit(struct scheduler *scheduler, const json_t *command, scheduler_reply reply,
+                      void *context)
 {
     struct request origin = {.reply = reply, .context = context};
     json_t *document = json_deep_copy(command);
@@ -154,4 +154,9 @@ void scheduler_command(struct scheduler *scheduler, const json_t *command, sched
 const char *scheduler_only_dag_id(const struct scheduler *scheduler)
 {
     return scheduler->only_dag_id;
+}
+
+size_t scheduler_worker_count(const struct scheduler *scheduler)
+{
+    return peers_worker_count(scheduler->peers);
 }

@@ -35,8 +35,11 @@ void scheduler_free(struct scheduler *scheduler);
 /* Gives a command (include/millrace/messages.h: the "command" document) as web does over the
  * socket; `reply` is called once, after the commit. */
 typedef void (*scheduler_reply)(void *context, const struct decision_reply *reply);
-void scheduler_command(struct scheduler *scheduler, const json_t *command, scheduler_reply reply,
-                       void *context);
+void scheduler_submit(struct scheduler *scheduler, const json_t *command, scheduler_reply reply,
+                      void *context);
+
+/* How many workers are connected. */
+size_t scheduler_worker_count(const struct scheduler *scheduler);
 
 /* The DAG id that `only_file` gave; NULL otherwise. */
 const char *scheduler_only_dag_id(const struct scheduler *scheduler);
