@@ -1,14 +1,5 @@
 /* Every expectation on data that meets it, that does not, on no rows, and on nothing but nulls. */
-#include "base/json.h"
-#include "tasks/validate/catalogue.h"
-#include "tasks/validate/report.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "validate_help.h"
 
 static const char data_sql[] =
     "(SELECT i AS id, CASE WHEN i = 10 THEN NULL ELSE i * 10 END AS v, "
@@ -45,13 +36,6 @@ static const struct fixture fixtures[] = {
 
 #define FIXTURE_COUNT (sizeof(fixtures) / sizeof(fixtures[0]))
 
-struct run {
-    struct arena arena;
-    struct rules rules;
-    struct validation v;
-    json_t *history;
-};
-
 static bool other(void *context, const char *path, struct buf *sql, struct err *err)
 {
     (void)context;
@@ -64,65 +48,6 @@ static bool other(void *context, const char *path, struct buf *sql, struct err *
     return true;
 }
 
-static json_t *parse(const char *text)
-{
-    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
-
-    if (value == NULL)
-        fail_msg("bad JSON in the test: %s", text);
-    return value;
-}
-
-/* JSON with single quotes, for legibility; a doubled one stands for itself. */
-static char *quoted(const char *text)
-{
-    struct buf out = {0};
-
-    for (; *text != '\0'; text++)
-        if (text[0] == '\'' && text[1] == '\'' && text++ != NULL)
-            buf_add_char(&out, '\'');
-        else
-            buf_add_char(&out, *text == '\'' ? '"' : *text);
-    return buf_take(&out);
-}
-
-static void run_open(struct run *run, struct engine *engine, const char *suite_text)
-{
-    char *text = quoted(suite_text);
-    json_t *suite = parse(text);
-    struct err err = {0};
-
-    *run =
-        (struct run){.history = parse("[{\"content\":{\"rows\":12}},{\"content\":{\"rows\":8}}]")};
-    if (!rules_add_suite(&run->rules, &run->arena, suite, &err))
-        fail_msg("%s: %s", text, err.message);
-    run->v = (struct validation){.arena = &run->arena,
-                                 .engine = engine,
-                                 .rules = &run->rules,
-                                 .as_of_us = INT64_C(1767265200000000), /* 2026-01-01T11:00Z */
-                                 .history = run->history,
-                                 .open_other = other,
-                                 .valid_rows_pct = -1};
-    json_decref(suite);
-    free(text);
-}
-
-static void run_over(struct run *run, const char *from)
-{
-    struct err err = {0};
-
-    if (!validation_open(&run->v, from, &err) || !validation_run(&run->v, &err))
-        fail_msg("%s", err.message);
-}
-
-static void run_close(struct run *run)
-{
-    validation_release(&run->v);
-    rules_release(&run->rules);
-    json_decref(run->history);
-    arena_release(&run->arena);
-}
-
 /* Judges one expectation on one table and returns its rule; the caller closes the run. */
 static const struct rule *judge(struct run *run, struct engine *engine, const char *type,
                                 const char *kwargs, const char *from)
@@ -131,6 +56,7 @@ static const struct rule *judge(struct run *run, struct engine *engine, const ch
 
     buf_printf(&suite, "{'expectations':[{'type':'%s','kwargs':%s}]}", type, kwargs);
     run_open(run, engine, buf_text(&suite));
+    run->v.open_other = other;
     buf_release(&suite);
     run_over(run, from);
     if (run->rules.items[0]->exception != NULL)
@@ -312,6 +238,7 @@ static void test_exceptions_stay_with_their_rule(void **state)
                    "{'column':'id','max_value':55}}]}",
                    cases[i].expectation);
         run_open(&run, *state, buf_text(&suite));
+        run.v.open_other = other;
         run_over(&run, data_sql);
         assert_int_equal(run.rules.items[0]->unexpected, 1);
         assert_true(run.rules.items[2]->success);
@@ -372,22 +299,6 @@ static void test_sla_counts_rows_once(void **state)
         assert_int_equal(report_success(&run.v), cases[i].success);
         run_close(&run);
     }
-}
-
-static int open_engine(void **state)
-{
-    struct err err = {0};
-
-    *state = engine_open(&err);
-    if (*state == NULL)
-        print_error("%s\n", err.message);
-    return *state == NULL ? -1 : 0;
-}
-
-static int close_engine(void **state)
-{
-    engine_close(*state);
-    return 0;
 }
 
 int main(void)
