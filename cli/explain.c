@@ -1,0 +1,104 @@
+#include "cli/remote.h"
+
+#include "base/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const struct table_column task_columns[] = {
+    {"TASK",  "task_id"   },
+    {"STATE", "state"     },
+    {"TRY",   "try_number"},
+    {"WHY",   "why"       },
+};
+
+static const struct table_column transition_columns[] = {
+    {"AT",     "at"        },
+    {"TRY",    "try_number"},
+    {"FROM",   "from"      },
+    {"TO",     "to"        },
+    {"REASON", "reason"    },
+};
+
+/* The members of `rows` whose task_id is `task_id`, as a new array. */
+static json_t *only_task(const json_t *rows, const char *task_id)
+{
+    json_t *found = json_array();
+    size_t i;
+    json_t *row;
+
+    json_array_foreach(rows, i, row) if (strcmp(json_get_string(row, "task_id", ""), task_id) ==
+                                         0)(void) json_array_append(found, row);
+    return found;
+}
+
+static int explain_task(struct remote *remote, const json_t *answer, const char *task_id)
+{
+    json_t *tasks = only_task(json_object_get(answer, "tasks"), task_id);
+    json_t *transitions = only_task(json_object_get(answer, "transitions"), task_id);
+    int exit_code = 0;
+
+    if (json_array_size(tasks) == 0) {
+        fprintf(stderr, "error: run %s has no task `%s`\n", remote->positional[1], task_id);
+        exit_code = err_exit_code(ERR_NOT_FOUND);
+    } else {
+        table_print(task_columns, COUNT(task_columns), tasks, tasks, remote->format);
+        if (remote->format != TABLE_JSON)
+            table_print(transition_columns, COUNT(transition_columns), transitions, transitions,
+                        remote->format);
+    }
+    json_decref(tasks);
+    json_decref(transitions);
+    return exit_code;
+}
+
+static int explain_run(struct remote *remote)
+{
+    struct buf path = {0};
+    struct err err = {0};
+    int exit_code = 0;
+
+    buf_add_text(&path, "/api/millrace/v1/dags");
+    client_add_segment(&path, remote->positional[0]);
+    buf_add_text(&path, "/dagRuns");
+    client_add_segment(&path, remote->positional[1]);
+    buf_add_text(&path, "/explain");
+    json_t *answer = client_request(remote->client, "GET", buf_text(&path), NULL, &err);
+    buf_release(&path);
+    if (answer == NULL)
+        return command_fail(&err);
+    if (remote->count == 3) {
+        exit_code = explain_task(remote, answer, remote->positional[2]);
+    } else {
+        fprintf(stderr, "run %s is %s: %s\n", remote->positional[1],
+                json_get_string(answer, "state", "?"), json_get_string(answer, "reason", "-"));
+        table_print(task_columns, COUNT(task_columns), json_object_get(answer, "tasks"), answer,
+                    remote->format);
+    }
+    json_decref(answer);
+    return exit_code;
+}
+
+static int explain_main(int argc, char **argv)
+{
+    static const struct verb verbs[] = {
+        {"",   2, 3, explain_run},
+        {NULL, 0, 0, NULL       },
+    };
+    const struct noun noun = {&explain_command, verbs, NULL, 0, NULL};
+
+    return remote_main(&noun, argc, argv);
+}
+
+const struct command explain_command = {
+    .name = "explain",
+    .summary = "say why a run and its tasks are in their states",
+    .usage = "Usage: millrace explain DAG RUN [TASK]\n\n"
+             "  With a task, also every change of its state so far, with its reason.\n\n"
+             "  --server URL   the server, where it is not the one of this folder\n"
+             "  --state DIR    the state folder that names the server\n"
+             "  -o FORMAT      table (on a terminal), tsv (in a pipe) or json\n",
+    .run = explain_main,
+};
