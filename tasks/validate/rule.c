@@ -140,6 +140,18 @@ static void wrap_single(const struct option *field, json_t *kwargs)
         (void)json_object_set_new(kwargs, field->key, json_pack("[O]", value));
 }
 
+/* Options that are not given take their defaults. */
+static void fill_defaults(const struct option_table *table, json_t *kwargs)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const struct option *field = &table->options[i];
+        if (json_object_get(kwargs, field->key) == NULL && field->fallback != NULL)
+            (void)json_object_set_new(kwargs, field->key,
+                                      json_loads(field->fallback, JSON_DECODE_ANY, NULL));
+        wrap_single(field, kwargs);
+    }
+}
+
 bool rules_add_options(struct rules *rules, struct arena *arena, const json_t *expectations,
                        struct err *err)
 {
@@ -154,10 +166,12 @@ bool rules_add_options(struct rules *rules, struct arena *arena, const json_t *e
         if (variant == NULL)
             return err_set(err, ERR_INVALID, "expectations[%zu]: unknown expectation %s", i,
                            name == NULL ? "" : name);
-        struct rule *rule = make_rule(arena, name, json_object_get(item, name));
-        for (size_t field = 0; field < variant->fields->count; field++)
-            wrap_single(&variant->fields->options[field], rule->kwargs);
-        add_rule(rules, rule);
+        json_t *kwargs = json_is_object(json_object_get(item, name))
+                             ? json_deep_copy(json_object_get(item, name))
+                             : json_object();
+        fill_defaults(variant->fields, kwargs);
+        add_rule(rules, make_rule(arena, name, kwargs));
+        json_decref(kwargs);
     }
     return true;
 }
@@ -244,15 +258,12 @@ static bool check_kwargs(const struct option_table *table, json_t *kwargs, struc
     }
     for (size_t i = 0; i < table->count; i++) {
         const struct option *field = &table->options[i];
-        bool is_absent = json_is_null(json_object_get(kwargs, field->key)) ||
-                         json_object_get(kwargs, field->key) == NULL;
+        const json_t *given = json_object_get(kwargs, field->key);
+        bool is_absent = given == NULL || json_is_null(given);
         if (is_absent && (field->flags & OPTION_REQUIRED) != 0)
             return err_set(err, ERR_INVALID, "argument %s is missing", field->key);
-        if (is_absent && field->fallback != NULL)
-            (void)json_object_set_new(kwargs, field->key,
-                                      json_loads(field->fallback, JSON_DECODE_ANY, NULL));
-        wrap_single(field, kwargs);
     }
+    fill_defaults(table, kwargs);
     return true;
 }
 
