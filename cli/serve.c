@@ -1,0 +1,431 @@
+/* millrace serve: the stateless parent of scheduler, web and worker. It restarts what dies, and
+ * knows nothing that a restart of itself would lose. */
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/args.h"
+#include "cli/command.h"
+#include "cli/spawn.h"
+#include "millrace/messages.h"
+#include "scheduler/lock.h"
+#include "scheduler/store/read.h"
+#include "scheduler/workers.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BACK_OFF_MS_MIN 100
+#define BACK_OFF_MS_MAX 5000
+#define LIVED_LONG_US (10 * US_PER_SECOND)
+#define READY_LOOK_MS 10
+#define WORKER_LOOK_MS 1000
+
+/* How long an idle worker may take to end before serve goes without it. */
+#define WORKER_WAIT_MS 3000
+
+enum role_kind { ROLE_SCHEDULER, ROLE_WEB, ROLE_WORKER, ROLE_COUNT };
+
+static const char *const role_names[ROLE_COUNT] = {"scheduler", "web", "worker"};
+
+struct serve;
+
+struct role {
+    struct serve *serve;
+    enum role_kind kind;
+    struct spawn spawn;
+    uv_process_t process;
+    uv_timer_t timer; /* until the next start */
+    bool is_running;
+    uint64_t back_off_ms;
+    int64_t started_us;
+};
+
+enum serve_phase { SERVE_STARTING, SERVE_READY, SERVE_STOPPING, SERVE_LEAVING };
+
+struct serve {
+    uv_loop_t loop;
+    const struct settings *settings;
+    struct role roles[ROLE_COUNT];
+    struct spawn_worker worker;
+    uv_signal_t signals[2];
+    uv_timer_t look;
+    enum serve_phase phase;
+    int64_t started_us;
+    int exit_code;
+    char parent[24];
+    char port[24];
+    char *self;
+    char *address_path; /* web.json */
+    char *socket_path;
+};
+
+static void start_role(struct role *role);
+static void advance_stop(struct serve *serve);
+
+static void on_restart(uv_timer_t *timer)
+{
+    start_role(timer->data);
+}
+
+static void restart_later(struct role *role, uint64_t delay_ms)
+{
+    (void)uv_timer_start(&role->timer, on_restart, delay_ms, 0);
+}
+
+static void stop_all(struct serve *serve)
+{
+    serve->phase = SERVE_STOPPING;
+    (void)uv_timer_stop(&serve->look);
+    for (size_t i = 0; i < ROLE_COUNT; i++) {
+        (void)uv_timer_stop(&serve->roles[i].timer);
+        if (i != ROLE_WORKER && serve->roles[i].is_running)
+            (void)uv_process_kill(&serve->roles[i].process, SIGTERM);
+    }
+    advance_stop(serve);
+}
+
+/* What dies before everything was ready will not get better by itself: a port in use, a state
+ * folder that another serve holds. Its own words are on stderr already. */
+static bool is_hopeless(const struct serve *serve, const struct role *role, int64_t code)
+{
+    return serve->phase == SERVE_STARTING && role->kind != ROLE_WORKER && code > 0;
+}
+
+static void on_process_closed(uv_handle_t *handle)
+{
+    struct role *role = handle->data;
+    struct serve *serve = role->serve;
+
+    role->is_running = false;
+    if (serve->phase == SERVE_STOPPING || serve->phase == SERVE_LEAVING) {
+        advance_stop(serve);
+        return;
+    }
+    if (clock_mono_us() - role->started_us > LIVED_LONG_US)
+        role->back_off_ms = BACK_OFF_MS_MIN;
+    restart_later(role, role->back_off_ms);
+    role->back_off_ms *= 2;
+    if (role->back_off_ms > BACK_OFF_MS_MAX)
+        role->back_off_ms = BACK_OFF_MS_MAX;
+}
+
+static void on_role_exit(uv_process_t *process, int64_t code, int number)
+{
+    struct role *role = process->data;
+    struct serve *serve = role->serve;
+
+    if (serve->phase < SERVE_STOPPING) {
+        log_warn("role_ended", "role=%s exit_code=%lld signal=%d", role_names[role->kind],
+                 (long long)code, number);
+        if (is_hopeless(serve, role, code)) {
+            serve->exit_code = (int)code;
+            stop_all(serve);
+        }
+    }
+    uv_close((uv_handle_t *)process, on_process_closed);
+}
+
+static void start_role(struct role *role)
+{
+    struct serve *serve = role->serve;
+    struct err err = {0};
+
+    /* A worker of an earlier serve or run comes back by itself; a second one would double the
+     * slots. */
+    if (role->kind == ROLE_WORKER && workers_count_alive(serve->settings->state_folder) > 0) {
+        restart_later(role, WORKER_LOOK_MS);
+        return;
+    }
+    role->started_us = clock_mono_us();
+    role->process.data = role;
+    role->is_running = true;
+    if (spawn_start(&serve->loop, &role->process, &role->spawn, on_role_exit, &err)) {
+        log_debug("role_started", "role=%s pid=%d", role_names[role->kind],
+                  uv_process_get_pid(&role->process));
+        return;
+    }
+    log_error("start_failed", "role=%s error=\"%s\"", role_names[role->kind], err.message);
+    uv_close((uv_handle_t *)&role->process, on_process_closed);
+}
+
+/* ---- the banner ---- */
+
+static void print_banner(struct serve *serve, const char *url)
+{
+    struct read *read = read_new(serve->settings->state_folder);
+    struct arena arena = {0};
+    struct err err = {0};
+    struct dag_row *dags = NULL;
+    struct import_error_row *errors = NULL;
+    struct read_page page = {.limit = 1};
+    size_t dag_count = 0;
+    size_t error_count = 0;
+    int64_t error_total = 0;
+    size_t loaded = 0;
+
+    (void)read_dags(read, &arena, &dags, &dag_count, &err);
+    (void)read_import_errors(read, &arena, NULL, &page, &errors, &error_count, &error_total, &err);
+    for (size_t i = 0; i < dag_count; i++)
+        loaded += !dags[i].is_stale;
+    double seconds = (double)(clock_mono_us() - serve->started_us) / (double)US_PER_SECOND;
+    printf("millrace " MILLRACE_VERSION "  ready in %.2f s\n", seconds);
+    printf("  Page    %s/        API  %s/api/v2/\n", url, url);
+    printf("  State   %s/" STATE_DATABASE "\n", serve->settings->state_folder);
+    printf("  DAGs    %zu loaded from %s", loaded, serve->settings->dags_folder);
+    if (error_total > 0)
+        printf(", %lld with errors  ->  millrace check %s", (long long)error_total,
+               serve->settings->dags_folder);
+    printf("\n");
+    (void)fflush(stdout);
+    read_free(read);
+    arena_release(&arena);
+}
+
+/* Ready means: the socket is there, and web has written its address. */
+static void on_look(uv_timer_t *timer)
+{
+    struct serve *serve = timer->data;
+    struct buf text = {0};
+    struct err err = {0};
+
+    if (access(serve->socket_path, F_OK) == 0 &&
+        fs_read_file(serve->address_path, 4096, &text, &err)) {
+        json_t *document = json_parse(buf_str(&text), &err);
+        const char *url = document == NULL ? NULL : json_get_string(document, "url", NULL);
+        if (url != NULL) {
+            serve->phase = SERVE_READY;
+            (void)uv_timer_stop(timer);
+            print_banner(serve, url);
+        }
+        json_decref(document);
+    }
+    buf_release(&text);
+}
+
+/* ---- stopping ---- */
+
+/* Attempts that a worker has or may have. Unknown counts as some. */
+static bool has_attempts(const struct serve *serve)
+{
+    struct read *read = read_new(serve->settings->state_folder);
+    struct arena arena = {0};
+    struct err err = {0};
+    struct task_count *counts = NULL;
+    size_t count = 0;
+    bool found = !read_live_task_counts(read, &arena, &counts, &count, &err);
+
+    for (size_t i = 0; i < count; i++)
+        found = found || counts[i].state == TASK_QUEUED || counts[i].state == TASK_RUNNING;
+    read_free(read);
+    arena_release(&arena);
+    return found;
+}
+
+static void leave(struct serve *serve)
+{
+    serve->phase = SERVE_LEAVING;
+    for (size_t i = 0; i < ROLE_COUNT; i++) {
+        if (!uv_is_closing((uv_handle_t *)&serve->roles[i].timer))
+            uv_close((uv_handle_t *)&serve->roles[i].timer, NULL);
+        if (serve->roles[i].is_running)
+            uv_unref((uv_handle_t *)&serve->roles[i].process);
+    }
+    for (size_t i = 0; i < 2; i++)
+        if (!uv_is_closing((uv_handle_t *)&serve->signals[i]))
+            uv_close((uv_handle_t *)&serve->signals[i], NULL);
+    if (!uv_is_closing((uv_handle_t *)&serve->look))
+        uv_close((uv_handle_t *)&serve->look, NULL);
+}
+
+static void on_worker_waited(uv_timer_t *timer)
+{
+    leave(timer->data);
+}
+
+/* Scheduler and web end first. Then an idle worker is told to end; one with attempts goes on: it
+ * keeps their results for the next scheduler, so that an orderly stop loses no work. */
+static void advance_stop(struct serve *serve)
+{
+    struct role *worker = &serve->roles[ROLE_WORKER];
+
+    if (serve->phase == SERVE_LEAVING || serve->roles[ROLE_SCHEDULER].is_running ||
+        serve->roles[ROLE_WEB].is_running)
+        return;
+    if (!worker->is_running) {
+        leave(serve);
+        return;
+    }
+    if (has_attempts(serve)) {
+        fprintf(stderr,
+                "millrace: attempts are running: worker %d goes on with them and hands their\n"
+                "results to the next `millrace serve` (within ten minutes of their end)\n",
+                uv_process_get_pid(&worker->process));
+        leave(serve);
+        return;
+    }
+    (void)uv_process_kill(&worker->process, SIGTERM);
+    (void)uv_timer_start(&serve->look, on_worker_waited, WORKER_WAIT_MS, 0);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct serve *serve = handle->data;
+    struct role *worker = &serve->roles[ROLE_WORKER];
+
+    (void)number;
+    if (serve->phase < SERVE_STOPPING) {
+        stop_all(serve);
+        return;
+    }
+    /* Asked twice: the attempts are stopped too. */
+    if (worker->is_running) {
+        (void)uv_process_kill(&worker->process, SIGTERM);
+        (void)uv_process_kill(&worker->process, SIGTERM);
+    }
+}
+
+/* ---- set-up ---- */
+
+struct serve_options {
+    struct settings_override override;
+    int64_t port;
+    bool any_port;
+};
+
+static void set_roles(struct serve *serve, const struct serve_options *options)
+{
+    const struct settings *settings = serve->settings;
+    struct spawn *scheduler = &serve->roles[ROLE_SCHEDULER].spawn;
+    struct spawn *web = &serve->roles[ROLE_WEB].spawn;
+
+    (void)snprintf(serve->parent, sizeof(serve->parent), "%ld", (long)getpid());
+    (void)snprintf(serve->port, sizeof(serve->port), "%lld", (long long)settings->port);
+    *scheduler = (struct spawn){
+        .program = serve->self,
+        .args = {"millrace", "scheduler", "--state", settings->state_folder, "--dags",
+                 settings->dags_folder, "--parent", serve->parent},
+    };
+    *web = (struct spawn){
+        .program = serve->self,
+        .args = {"millrace", "web", "--state", settings->state_folder, "--dags",
+                 settings->dags_folder, "--host", settings->host, "--parent", serve->parent,
+                 options->any_port ? "--any-port" : "--port",
+                 options->any_port ? NULL : serve->port},
+    };
+    serve->roles[ROLE_WORKER].spawn = serve->worker.spawn;
+}
+
+static void init_handles(struct serve *serve)
+{
+    static const int numbers[2] = {SIGTERM, SIGINT};
+
+    (void)uv_loop_init(&serve->loop);
+    (void)uv_timer_init(&serve->loop, &serve->look);
+    serve->look.data = serve;
+    for (size_t i = 0; i < ROLE_COUNT; i++) {
+        struct role *role = &serve->roles[i];
+        role->serve = serve;
+        role->kind = (enum role_kind)i;
+        role->back_off_ms = BACK_OFF_MS_MIN;
+        (void)uv_timer_init(&serve->loop, &role->timer);
+        role->timer.data = role;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        (void)uv_signal_init(&serve->loop, &serve->signals[i]);
+        serve->signals[i].data = serve;
+        (void)uv_signal_start(&serve->signals[i], on_signal, numbers[i]);
+    }
+}
+
+/* What a killed server left behind must not look like ours. Another server that lives is found by
+ * its lock, before anything of it is touched. */
+static bool clear_leftovers(struct serve *serve, struct err *err)
+{
+    int lock = lock_take(serve->settings->state_folder, err);
+
+    if (lock < 0)
+        return false;
+    (void)unlink(serve->address_path);
+    (void)unlink(serve->socket_path);
+    lock_release(lock);
+    return true;
+}
+
+static int serve_run(const struct settings *settings, const struct serve_options *options)
+{
+    struct serve serve = {.settings = settings, .started_us = clock_mono_us()};
+    struct err err = {0};
+
+    serve.self = spawn_self(&err);
+    bool ok = serve.self != NULL && spawn_worker_init(&serve.worker, settings, &err) &&
+              fs_make_folders(settings->state_folder, 0700, &err);
+    serve.address_path = fs_join(settings->state_folder, STATE_WEB_ADDRESS);
+    serve.socket_path = fs_join(settings->state_folder, STATE_SCHEDULER_SOCKET);
+    if (!ok || !clear_leftovers(&serve, &err)) {
+        serve.exit_code = command_fail(&err);
+    } else {
+        set_roles(&serve, options);
+        init_handles(&serve);
+        for (size_t i = 0; i < ROLE_COUNT; i++)
+            start_role(&serve.roles[i]);
+        (void)uv_timer_start(&serve.look, on_look, READY_LOOK_MS, READY_LOOK_MS);
+        (void)uv_run(&serve.loop, UV_RUN_DEFAULT);
+        (void)uv_loop_close(&serve.loop);
+    }
+    free(serve.worker.spawn.program);
+    free(serve.self);
+    free(serve.address_path);
+    free(serve.socket_path);
+    return serve.exit_code;
+}
+
+static int serve_main(int argc, char **argv)
+{
+    struct serve_options options = {0};
+    struct settings settings = {0};
+    struct err err = {0};
+    const struct arg table[] = {
+        {"state",    0,   ARG_TEXT, &options.override.state_folder},
+        {"dags",     0,   ARG_TEXT, &options.override.dags_folder },
+        {"host",     0,   ARG_TEXT, &options.override.host        },
+        {"port",     'p', ARG_INT,  &options.port                 },
+        {"any-port", 0,   ARG_FLAG, &options.any_port             },
+        {"slots",    0,   ARG_INT,  &options.override.worker_slots},
+    };
+    int count = args_parse(&serve_command, table, sizeof(table) / sizeof(table[0]), argc, argv);
+
+    if (count < 0)
+        return err_exit_code(ERR_USAGE);
+    if (count > 0)
+        return command_usage_error(&serve_command, "it takes no arguments, only options");
+    options.override.port = options.port;
+    log_init("serve");
+    if (!settings_load(&options.override, &settings, &err))
+        return command_fail(&err);
+    int exit_code = serve_run(&settings, &options);
+    settings_release(&settings);
+    return exit_code;
+}
+
+const struct command serve_command = {
+    .name = "serve",
+    .summary = "Run scheduler, worker and web server, until stopped",
+    .usage =
+        "Usage: millrace serve [--dags DIR] [--state DIR] [--host ADDRESS] [--port N | "
+        "--any-port]\n"
+        "                      [--slots N]\n\n"
+        "Watches the DAG folder, runs what is due, and serves the page and the REST API.\n\n"
+        "  --dags DIR      the DAG files (default: dags beside millrace.yaml)\n"
+        "  --state DIR     where everything is kept (default: .millrace beside millrace.yaml)\n"
+        "  --host ADDRESS  a loopback address (default: 127.0.0.1)\n"
+        "  --port N        the port (default: 8080); --any-port lets the system choose\n"
+        "  --slots N       attempts at once (default: the number of processors)\n\n"
+        "Ctrl-C or SIGTERM ends it. Attempts that run then go on in their worker, which hands the\n"
+        "results to the next `millrace serve`; a second Ctrl-C stops them.\n",
+    .run = serve_main,
+};
