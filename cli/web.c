@@ -1,5 +1,7 @@
 /* millrace web: the web process, started by `millrace serve`. */
 #include "web/web.h"
+
+#include "base/log.h"
 #include "cli/args.h"
 #include "cli/command.h"
 
@@ -25,6 +27,7 @@ static int run(int argc, char **argv)
         return err_exit_code(ERR_USAGE);
     if (count > 0)
         return command_usage_error(&web_command, "it takes no arguments, only options");
+    log_init("web");
     override.port = port;
     if (!settings_load(&override, &settings, &err))
         return command_fail(&err);
