@@ -134,8 +134,7 @@ bool command_start(struct job *job)
     struct supervisor *supervisor = job->supervisor;
     struct arena arena = {0};
     struct err err = {0};
-    bool ok = folder_make(job, supervisor->options->state_folder, &err) &&
-              launch_program(job, &arena, &err);
+    bool ok = folder_make(job, &err) && launch_program(job, &arena, &err);
 
     arena_release(&arena);
     if (!ok) {

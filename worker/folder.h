@@ -1,4 +1,9 @@
-/* The places of an attempt in the state folder, all built from row numbers alone. */
+/* The places of an attempt in the state folder, all built from row numbers alone.
+ *
+ * An attempt's folder is nearly always empty when the attempt ends. Making and deleting two folders
+ * for each attempt costs more than a small program's whole run (ext4 does not give out an inode
+ * again for seconds, and looks past all of them each time), so empty ones are kept by the worker
+ * and moved into place. */
 #ifndef MILLRACE_WORKER_FOLDER_H
 #define MILLRACE_WORKER_FOLDER_H
 
@@ -11,13 +16,27 @@
 /* The path of the job's log. The caller frees it. */
 char *folder_log_path(const struct job *job, const char *state_folder);
 
-/* Makes the attempt's folder with `temp` in it, and sets job->folder. */
-bool folder_make(struct job *job, const char *state_folder, struct err *err);
+/* The worker's stock of empty folders, workers/<instance>/<n>. The guard and instance_open() remove
+ * what is left of it. */
+struct folders {
+    char *stock;    /* path of the stock */
+    int64_t *spare; /* numbers of those that are there now */
+    int64_t count;
+    int64_t made;     /* numbers given out so far */
+    int64_t last_run; /* whose folder may be empty by now; 0 = none */
+};
+
+bool folders_open(struct folders *folders, const char *state_folder, const char *instance,
+                  int64_t slots, struct err *err);
+void folders_close(struct folders *folders);
+
+/* Puts the attempt's folder, with `temp` in it, in place, and sets job->folder. */
+bool folder_make(struct job *job, struct err *err);
 
 /* A path in the attempt's folder. The caller frees it. */
 char *folder_path(const struct job *job, const char *name);
 
-/* Removes temp and outputs, and the folder where nothing else is in it. */
+/* Removes temp and outputs, and takes the folder back where nothing else is in it. */
 void folder_remove(const struct job *job);
 
 #endif

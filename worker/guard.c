@@ -1,12 +1,15 @@
 #include "worker/guard.h"
 
 #include "base/clock.h"
+#include "base/fs.h"
+#include "base/mem.h"
 #include "worker/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -43,6 +46,17 @@ static void kill_all_marked(struct hunt *hunt)
     }
 }
 
+/* The lock file goes last: while it is there, it names what else is to be removed. */
+static void remove_files(const struct instance *instance)
+{
+    struct err err = {0};
+    char *stock = mem_dup(instance->lock_path, strlen(instance->lock_path) - strlen(".lock"));
+
+    (void)fs_remove_tree(stock, &err);
+    (void)unlink(instance->lock_path);
+    free(stock);
+}
+
 __attribute__((noreturn)) static void guard_main(const struct instance *instance, int fd)
 {
     struct hunt hunt = {0};
@@ -62,7 +76,7 @@ __attribute__((noreturn)) static void guard_main(const struct instance *instance
     while (read(fd, &byte, 1) < 0 && errno == EINTR)
         continue;
     kill_all_marked(&hunt);
-    (void)unlink(instance->lock_path);
+    remove_files(instance);
     _exit(0);
 }
 

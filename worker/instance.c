@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/fs.h"
+#include "base/mem.h"
 #include "millrace/messages.h"
 
 #include <dirent.h>
@@ -15,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define LOCK_SUFFIX ".lock"
+
 static bool make_id(char id[INSTANCE_ID_SIZE], struct err *err)
 {
     unsigned char bytes[(INSTANCE_ID_SIZE - 1) / 2];
@@ -26,16 +29,23 @@ static bool make_id(char id[INSTANCE_ID_SIZE], struct err *err)
     return true;
 }
 
-/* Removes one lock file if nobody holds it. */
-static void remove_if_stale(int folder, const char *name)
+/* Removes a worker's lock file and its stock of folders, if nobody holds the lock. */
+static void remove_if_stale(const char *folder, const char *name)
 {
-    int fd = openat(folder, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    struct err err = {0};
+    char *path = fs_join(folder, name);
+    char *stock = mem_dup(path, strlen(path) - strlen(LOCK_SUFFIX));
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
-    if (fd < 0)
-        return;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-        (void)unlinkat(folder, name, 0);
-    (void)close(fd);
+    if (fd >= 0) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            (void)fs_remove_tree(stock, &err);
+            (void)unlink(path);
+        }
+        (void)close(fd);
+    }
+    free(stock);
+    free(path);
 }
 
 static void remove_stale(const char *folder)
@@ -46,8 +56,8 @@ static void remove_stale(const char *folder)
     if (entries == NULL)
         return;
     while ((entry = readdir(entries)) != NULL)
-        if (str_ends(str_from(entry->d_name), STR(".lock")))
-            remove_if_stale(dirfd(entries), entry->d_name);
+        if (str_ends(str_from(entry->d_name), STR(LOCK_SUFFIX)))
+            remove_if_stale(folder, entry->d_name);
     (void)closedir(entries);
 }
 

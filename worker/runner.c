@@ -216,7 +216,7 @@ bool runner_start_job(struct job *job)
     struct runner *runner = NULL;
 
     supervisor->runners.is_warm = true;
-    if (folder_make(job, supervisor->options->state_folder, &err)) {
+    if (folder_make(job, &err)) {
         runner = find_free(supervisor);
         if (runner == NULL)
             runner = runner_new(supervisor, false, &err);

@@ -380,7 +380,10 @@ static bool supervisor_open(struct supervisor *s, struct err *err)
 
     if (!instance_open(&s->instance, s->options->state_folder, err))
         return false;
-    if (!guard_start(&s->instance, &s->guard, &s->guard_fd, err)) {
+    if (!guard_start(&s->instance, &s->guard, &s->guard_fd, err) ||
+        !folders_open(&s->folders, s->options->state_folder, s->instance.id, s->options->slots,
+                      err)) {
+        folders_close(&s->folders);
         instance_close(&s->instance);
         return false;
     }
@@ -414,6 +417,7 @@ static void supervisor_close(struct supervisor *s)
     uv_walk(&s->loop, close_handle, NULL);
     (void)uv_run(&s->loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&s->loop);
+    folders_close(&s->folders);
     instance_close(&s->instance);
     (void)close(s->guard_fd);
 }

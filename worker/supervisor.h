@@ -5,6 +5,7 @@
 
 #include "worker/child.h"
 #include "worker/connection.h"
+#include "worker/folder.h"
 #include "worker/instance.h"
 #include "worker/job.h"
 #include "worker/runner.h"
@@ -23,6 +24,7 @@ struct supervisor {
     int64_t running;        /* data and command jobs that hold a slot */
     struct child *children; /* by pid */
     struct runners runners;
+    struct folders folders;
 
     struct connection *connection;
     bool is_welcome; /* the scheduler has answered the hello */
