@@ -157,9 +157,9 @@ static const char *const choices[] = {"failed", "none", NULL};
 /* clang-format 14 crashes on rows of different length. */
 /* clang-format off */
 static const struct field fields[] = {
-    {.name = "count", .type = FIELD_INT, .min = 1, .max = 10},
     {.name = "id", .type = FIELD_STRING, .flags = FIELD_REQUIRED | FIELD_ID},
     {.name = "flag", .type = FIELD_BOOL},
+    {.name = "count", .type = FIELD_INT, .min = 1, .max = 10},
     {.name = "conf", .type = FIELD_OBJECT, .flags = FIELD_NULLABLE},
     {.name = "at", .type = FIELD_TIME, .flags = FIELD_NULLABLE},
     {.name = "choice", .type = FIELD_CHOICE, .choices = choices},
