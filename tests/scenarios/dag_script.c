@@ -1,0 +1,260 @@
+#include "tests/scenarios/dag_script.h"
+
+#include "base/digest.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/timefmt.h"
+#include "scheduler/core/cron.h"
+#include "scheduler/core/zone.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct task_kind plain_kind = {.name = "command", .class = TASK_CLASS_COMMAND};
+static const struct task_kind shared_kind = {.name = "noop", .class = TASK_CLASS_SHARED};
+
+__attribute__((noreturn)) static void fail(const char *what, struct str text)
+{
+    (void)fprintf(stderr, "dag script: %s: \"%.*s\"\n", what, STR_ARG(text));
+    exit(2);
+}
+
+static int64_t number(struct str text)
+{
+    int64_t value = 0;
+
+    if (!str_to_int(text, &value))
+        fail("not a number", text);
+    return value;
+}
+
+static int64_t duration(struct str text)
+{
+    int64_t value = 0;
+
+    if (!duration_parse(text, &value))
+        fail("not a duration", text);
+    return value;
+}
+
+static int64_t instant(struct str text)
+{
+    int64_t value = 0;
+    bool has_offset = false;
+
+    if (!timefmt_parse(text, &value, &has_offset))
+        fail("not a date", text);
+    return value;
+}
+
+static const struct zone *read_zone(struct arena *arena, struct str name)
+{
+    struct buf path = {0};
+    struct buf bytes = {0};
+    struct err err = {0};
+
+    buf_printf(&path, "/usr/share/zoneinfo/%.*s", STR_ARG(name));
+    if (!fs_read_file(buf_text(&path), 1u << 20, &bytes, &err))
+        fail("no such time zone", name);
+    const struct zone *zone = zone_parse(arena, buf_str(&bytes), &err);
+    if (zone == NULL)
+        fail(err.message, name);
+    buf_release(&path);
+    buf_release(&bytes);
+    return zone;
+}
+
+static void set_schedule(struct dag *dag, struct str value)
+{
+    struct str cron = STR("cron ");
+    struct str every = STR("every ");
+    struct err err = {0};
+
+    dag->schedule.text = arena_str(&dag->arena, value).ptr;
+    if (str_starts(value, cron)) {
+        dag->schedule.kind = SCHEDULE_CRON;
+        dag->schedule.cron = cron_parse(&dag->arena, str_sub(value, cron.len, value.len), &err);
+        if (dag->schedule.cron == NULL)
+            fail(err.message, value);
+    } else if (str_starts(value, every)) {
+        dag->schedule.kind = SCHEDULE_EVERY;
+        dag->schedule.every_us = duration(str_sub(value, every.len, value.len));
+    } else if (str_is(value, "once")) {
+        dag->schedule.kind = SCHEDULE_ONCE;
+    } else {
+        fail("schedule is \"cron …\", \"every …\" or \"once\"", value);
+    }
+}
+
+static void set_dag(struct dag *dag, struct str key, struct str value)
+{
+    if (str_is(key, "schedule"))
+        set_schedule(dag, value);
+    else if (str_is(key, "timezone"))
+        dag->zone = read_zone(&dag->arena, value);
+    else if (str_is(key, "start"))
+        dag->start_date_us = instant(value);
+    else if (str_is(key, "end"))
+        dag->end_date_us = instant(value);
+    else if (str_is(key, "catchup"))
+        dag->catchup = str_is(value, "true");
+    else if (str_is(key, "paused"))
+        dag->paused_upon_creation = str_is(value, "true");
+    else if (str_is(key, "max_active_runs"))
+        dag->max_active_runs = number(value);
+    else if (str_is(key, "max_active_tasks"))
+        dag->max_active_tasks = number(value);
+    else if (str_is(key, "params"))
+        dag->params = json_loadb(value.ptr, value.len, 0, NULL);
+    else
+        fail("unknown key of the DAG", key);
+}
+
+static void set_task(struct dag *dag, struct dag_task *task, struct str key, struct str value)
+{
+    if (str_is(key, "retries"))
+        task->retries = number(value);
+    else if (str_is(key, "retry_delay"))
+        task->retry_delay_us = duration(value);
+    else if (str_is(key, "backoff"))
+        task->retry_backoff = (double)number(value);
+    else if (str_is(key, "max_retry_delay"))
+        task->max_retry_delay_us = duration(value);
+    else if (str_is(key, "timeout"))
+        task->execution_timeout_us = duration(value);
+    else if (str_is(key, "pool"))
+        task->pool = arena_str(&dag->arena, value).ptr;
+    else if (str_is(key, "pool_slots"))
+        task->pool_slots = number(value);
+    else if (str_is(key, "weight"))
+        task->priority_weight_total = number(value);
+    else if (str_is(key, "kind"))
+        task->kind = str_is(value, "noop") ? &shared_kind : &plain_kind;
+    else if (str_is(key, "option"))
+        task->options = json_pack("{s:o}", "x", json_stringn(value.ptr, value.len));
+    else if (str_is(key, "outputs_used"))
+        task->outputs_used = str_is(value, "true");
+    else if (!str_is(key, "rule") || !trigger_rule_parse(value, &task->trigger_rule))
+        fail("unknown key of a task", key);
+}
+
+static struct dag_task *find(struct dag *dag, struct str name)
+{
+    uint32_t index = dag_find_task(dag, name);
+
+    if (index == UINT32_MAX)
+        fail("unknown task", name);
+    return &dag->tasks[index];
+}
+
+static struct str next_word(struct str *text)
+{
+    *text = str_trim(*text);
+    size_t end = str_find(*text, ' ', 0);
+    struct str word = str_sub(*text, 0, end);
+    *text = end == SIZE_MAX ? (struct str){NULL, 0} : str_sub(*text, end, text->len);
+    return word;
+}
+
+/* Two passes: names first, so that a task may stand before its upstreams. */
+static void add_task(struct dag *dag, struct str statement)
+{
+    struct str name = next_word(&statement);
+    struct dag_task *task = &dag->tasks[dag->task_count++];
+
+    task->task_id = arena_str(&dag->arena, name).ptr;
+    task->kind = &plain_kind;
+    task->owner = "";
+    task->pool = "default_pool";
+    task->pool_slots = 1;
+    task->priority_weight = task->priority_weight_total = 1;
+    task->retry_delay_us = INT64_C(300000000);
+}
+
+static void link_task(struct dag *dag, struct str statement)
+{
+    struct dag_task *task = find(dag, next_word(&statement));
+    uint32_t upstream[256];
+
+    if (statement.len == 0)
+        return;
+    if (!str_is(next_word(&statement), "after"))
+        fail("expected NAME after NAME …", statement);
+    while (str_trim(statement).len > 0) {
+        struct str name = next_word(&statement);
+        upstream[task->upstream_count++] = (uint32_t)(find(dag, name) - dag->tasks);
+    }
+    uint32_t *copy = arena_alloc_array(&dag->arena, task->upstream_count, sizeof(*copy));
+    memcpy(copy, upstream, task->upstream_count * sizeof(*copy));
+    task->upstream = copy;
+}
+
+static void link_downstreams(struct dag *dag)
+{
+    for (uint32_t t = 0; t < dag->task_count; t++) {
+        uint32_t *list = arena_alloc_array(&dag->arena, dag->task_count, sizeof(*list));
+        for (uint32_t d = 0; d < dag->task_count; d++)
+            for (uint32_t k = 0; k < dag->tasks[d].upstream_count; k++)
+                if (dag->tasks[d].upstream[k] == t)
+                    list[dag->tasks[t].downstream_count++] = d;
+        dag->tasks[t].downstream = list;
+    }
+}
+
+enum pass { PASS_TASKS, PASS_LINKS, PASS_OPTIONS };
+
+static void statement(struct dag *dag, struct str text, enum pass pass)
+{
+    size_t equals = str_find(text, '=', 0);
+
+    if (equals == SIZE_MAX) {
+        if (pass == PASS_TASKS)
+            add_task(dag, text);
+        else if (pass == PASS_LINKS)
+            link_task(dag, text);
+        return;
+    }
+    if (pass != PASS_OPTIONS)
+        return;
+    struct str key = str_trim(str_sub(text, 0, equals));
+    struct str value = str_trim(str_sub(text, equals + 1, text.len));
+    size_t dot = str_find(key, '.', 0);
+    if (dot == SIZE_MAX)
+        set_dag(dag, key, value);
+    else
+        set_task(dag, find(dag, str_sub(key, 0, dot)), str_sub(key, dot + 1, key.len), value);
+}
+
+struct dag *dag_script(const char *dag_id, const char *body)
+{
+    struct arena arena = {0};
+    struct dag *dag = arena_alloc(&arena, sizeof(*dag));
+    struct str text = str_from(body);
+
+    dag->arena = arena;
+    dag->references = 1;
+    dag->dag_id = arena_strdup(&dag->arena, dag_id);
+    dag->owner = "";
+    dag->file = arena_printf(&dag->arena, "%s.yaml", dag_id);
+    dag->source = arena_str(&dag->arena, text);
+    digest_sha256_hex(text, dag->hash);
+    dag->timezone = "UTC";
+    dag->zone = zone_utc();
+    dag->max_active_runs = 16;
+    dag->max_active_tasks = 16;
+    dag->tasks = arena_alloc_array(&dag->arena, text.len + 1, sizeof(*dag->tasks));
+    for (enum pass pass = PASS_TASKS; pass <= PASS_OPTIONS; pass++) {
+        size_t start = 0;
+        for (size_t i = 0; i <= text.len; i++) {
+            if (i < text.len && text.ptr[i] != ';' && text.ptr[i] != '\n')
+                continue;
+            struct str part = str_trim(str_sub(text, start, i));
+            if (part.len > 0)
+                statement(dag, part, pass);
+            start = i + 1;
+        }
+    }
+    link_downstreams(dag);
+    return dag;
+}

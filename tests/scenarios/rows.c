@@ -1,0 +1,293 @@
+/* The store in memory. It refuses what SQLite would refuse (doubled keys), and asserts that every
+ * transition begins at the state that is stored. */
+#include "base/mem.h"
+#include "tests/scenarios/world.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *grow(void *items, size_t count, size_t size)
+{
+    if (count != 0 && (count & (count - 1)) != 0)
+        return items;
+    return mem_resize_array(items, count == 0 ? 1 : count * 2, size);
+}
+
+void rows_add_dag(struct rows *rows, struct dag *dag)
+{
+    rows->dags = grow(rows->dags, rows->dag_count, sizeof(struct dag *));
+    rows->dag_versions = grow(rows->dag_versions, rows->dag_count, sizeof(int64_t));
+    rows->dags[rows->dag_count] = dag_ref(dag);
+    rows->dag_versions[rows->dag_count++] = 0;
+}
+
+static struct dag *version(const struct rows *rows, int64_t id)
+{
+    for (size_t i = 0; i < rows->dag_count; i++)
+        if (rows->dag_versions[i] == id)
+            return rows->dags[i];
+    return NULL;
+}
+
+static void apply_version(struct rows *rows, const struct version_row *row)
+{
+    assert(row->id > rows->last_version_id);
+    rows->last_version_id = row->id;
+    for (size_t i = rows->dag_count; i-- > 0;) {
+        if (strcmp(rows->dags[i]->dag_id, row->dag_id) == 0 &&
+            strcmp(rows->dags[i]->hash, row->hash) == 0 && rows->dag_versions[i] == 0) {
+            rows->dag_versions[i] = row->id;
+            return;
+        }
+    }
+    assert(!"a version of a DAG that was not loaded");
+}
+
+static void apply_dag(struct rows *rows, const struct dag_row *row)
+{
+    struct dag_row copy = *row;
+
+    copy.dag_id = arena_strdup(&rows->arena, row->dag_id);
+    copy.file = arena_strdup(&rows->arena, row->file);
+    for (size_t i = 0; i < rows->dag_row_count; i++) {
+        if (strcmp(rows->dag_rows[i].dag_id, row->dag_id) == 0) {
+            rows->dag_rows[i] = copy;
+            return;
+        }
+    }
+    rows->dag_rows = grow(rows->dag_rows, rows->dag_row_count, sizeof(*rows->dag_rows));
+    rows->dag_rows[rows->dag_row_count++] = copy;
+}
+
+struct stored_run *rows_run(const struct rows *rows, int64_t id)
+{
+    for (size_t i = 0; i < rows->run_count; i++)
+        if (rows->runs[i].row.id == id)
+            return &rows->runs[i];
+    return NULL;
+}
+
+static struct run_row copy_run(struct rows *rows, const struct run_row *row)
+{
+    struct run_row copy = *row;
+
+    copy.dag_id = arena_strdup(&rows->arena, row->dag_id);
+    copy.run_id = arena_strdup(&rows->arena, row->run_id);
+    copy.conf = arena_strdup(&rows->arena, row->conf);
+    copy.note = arena_strdup(&rows->arena, row->note);
+    copy.reason = arena_strdup(&rows->arena, row->reason);
+    return copy;
+}
+
+/* The task rows of a new or reset run; numbers of tries are kept. */
+static void fresh_tasks(struct stored_run *run, struct dag *dag)
+{
+    struct task_row *tasks = mem_alloc_array(dag->task_count, sizeof(*tasks));
+
+    for (uint32_t i = 0; i < dag->task_count; i++) {
+        tasks[i] = (struct task_row){.run = run->row.id,
+                                     .task = i,
+                                     .map_index = -1,
+                                     .task_id = dag->tasks[i].task_id,
+                                     .max_tries = dag->tasks[i].retries};
+        if (i < run->task_count)
+            tasks[i].try_number = run->tasks[i].try_number;
+    }
+    free(run->tasks);
+    run->tasks = tasks;
+    run->task_count = dag->task_count;
+    if (run->dag != NULL)
+        dag_unref(run->dag);
+    run->dag = dag_ref(dag);
+}
+
+static void apply_run_new(struct rows *rows, const struct decision *decision)
+{
+    const struct run_row *row = &decision->as.run.row;
+
+    for (size_t i = 0; i < rows->run_count; i++) {
+        const struct run_row *other = &rows->runs[i].row;
+        assert(other->id < row->id);
+        if (strcmp(other->dag_id, row->dag_id) != 0)
+            continue;
+        assert(strcmp(other->run_id, row->run_id) != 0);
+        assert(row->logical_date_us == 0 || row->logical_date_us != other->logical_date_us);
+    }
+    rows->runs = grow(rows->runs, rows->run_count, sizeof(*rows->runs));
+    struct stored_run *run = &rows->runs[rows->run_count++];
+    *run = (struct stored_run){.row = copy_run(rows, row)};
+    assert(version(rows, row->version_id) == decision->as.run.dag);
+    fresh_tasks(run, version(rows, row->version_id));
+}
+
+static void apply_run(struct rows *rows, const struct decision *decision)
+{
+    struct stored_run *run = rows_run(rows, decision->as.run.row.id);
+
+    assert(run != NULL && run->row.state == decision->as.run.from);
+    run->row = copy_run(rows, &decision->as.run.row);
+    if (decision->kind == DECIDE_RUN_RESET)
+        fresh_tasks(run, version(rows, run->row.version_id));
+}
+
+static void apply_task(struct rows *rows, const struct decision *decision)
+{
+    const struct task_row *row = &decision->as.task.row;
+    struct stored_run *run = rows_run(rows, row->run);
+
+    assert(run != NULL && row->task < run->task_count);
+    struct task_row *stored = &run->tasks[row->task];
+    assert(stored->state == decision->as.task.from);
+    assert(task_state_edge_is_legal(stored->state, row->state));
+    assert(run->row.state == RUN_RUNNING);
+    assert(row->try_number <= row->max_tries + 1);
+    *stored = *row;
+    stored->task_id = arena_strdup(&rows->arena, row->task_id);
+    stored->reason = arena_strdup(&rows->arena, row->reason);
+}
+
+struct attempt_row *rows_attempt(const struct rows *rows, const char *token)
+{
+    for (size_t i = rows->attempt_count; i-- > 0;)
+        if (strcmp(rows->attempts[i].token, token) == 0)
+            return &rows->attempts[i];
+    return NULL;
+}
+
+static void apply_attempt(struct rows *rows, const struct decision *decision)
+{
+    const struct attempt_row *row = &decision->as.attempt;
+    struct attempt_row *stored = rows_attempt(rows, row->token);
+    struct attempt_row copy = *row;
+
+    copy.token = arena_strdup(&rows->arena, row->token);
+    copy.worker = arena_strdup(&rows->arena, row->worker);
+    copy.reason = arena_strdup(&rows->arena, row->reason);
+    copy.rendered = arena_strdup(&rows->arena, row->rendered);
+    copy.outputs = arena_strdup(&rows->arena, row->outputs);
+    if (decision->kind == DECIDE_ATTEMPT) {
+        assert(stored != NULL && (stored->state == TASK_QUEUED || stored->state == TASK_RUNNING));
+        *stored = copy;
+        return;
+    }
+    assert(stored == NULL);
+    for (size_t i = 0; i < rows->attempt_count; i++)
+        assert(rows->attempts[i].run != row->run || rows->attempts[i].task != row->task ||
+               rows->attempts[i].try_number != row->try_number);
+    rows->attempts = grow(rows->attempts, rows->attempt_count, sizeof(*rows->attempts));
+    rows->attempts[rows->attempt_count++] = copy;
+}
+
+static void apply_backfill(struct rows *rows, const struct decision *decision)
+{
+    struct backfill_row copy = decision->as.backfill;
+
+    copy.dag_id = arena_strdup(&rows->arena, copy.dag_id);
+    copy.conf = arena_strdup(&rows->arena, copy.conf);
+    assert(copy.made + copy.skipped <= copy.total);
+    assert(copy.succeeded + copy.failed <= copy.made);
+    for (size_t i = 0; i < rows->backfill_count; i++) {
+        if (rows->backfills[i].id == copy.id) {
+            assert(decision->kind == DECIDE_BACKFILL);
+            rows->backfills[i] = copy;
+            return;
+        }
+    }
+    assert(decision->kind == DECIDE_BACKFILL_NEW);
+    rows->backfills = grow(rows->backfills, rows->backfill_count, sizeof(*rows->backfills));
+    rows->backfills[rows->backfill_count++] = copy;
+}
+
+void rows_apply(struct rows *rows, const struct decision *decision)
+{
+    switch (decision->kind) {
+    case DECIDE_DAG:
+        apply_dag(rows, &decision->as.dag);
+        break;
+    case DECIDE_VERSION:
+        apply_version(rows, &decision->as.version);
+        break;
+    case DECIDE_RUN_NEW:
+        apply_run_new(rows, decision);
+        break;
+    case DECIDE_RUN:
+    case DECIDE_RUN_RESET:
+        apply_run(rows, decision);
+        break;
+    case DECIDE_TASK:
+        apply_task(rows, decision);
+        break;
+    case DECIDE_ATTEMPT_NEW:
+    case DECIDE_ATTEMPT:
+        apply_attempt(rows, decision);
+        break;
+    case DECIDE_BACKFILL_NEW:
+    case DECIDE_BACKFILL:
+        apply_backfill(rows, decision);
+        break;
+    case DECIDE_START:
+        assert(rows_attempt(rows, decision->as.start.attempt.token) != NULL);
+        break;
+    case DECIDE_STOP:
+    case DECIDE_ACK:
+    case DECIDE_REPLY:
+        break;
+    }
+}
+
+void rows_known(const struct rows *rows, const struct core_want *want, struct known_run *ret)
+{
+    *ret = (struct known_run){0};
+    for (size_t i = 0; i < rows->run_count; i++) {
+        const struct stored_run *run = &rows->runs[i];
+        if (run->row.logical_date_us != want->logical_date_us ||
+            strcmp(run->row.dag_id, want->dag_id) != 0)
+            continue;
+        ret->exists = true;
+        ret->row = run->row;
+        if (run_state_is_final(run->row.state)) {
+            ret->tasks = run->tasks;
+            ret->task_count = run->task_count;
+        }
+    }
+}
+
+void rows_restore(const struct rows *rows, struct core *core)
+{
+    for (size_t i = 0; i < rows->dag_row_count; i++)
+        core_restore_dag(core, &rows->dag_rows[i], version(rows, rows->dag_rows[i].version_id));
+    for (size_t i = 0; i < rows->backfill_count; i++)
+        if (rows->backfills[i].completed_at_us == 0)
+            core_restore_backfill(core, &rows->backfills[i]);
+    for (size_t i = 0; i < rows->run_count; i++) {
+        const struct stored_run *run = &rows->runs[i];
+        struct attempt_row *attempts = mem_alloc_array(rows->attempt_count, sizeof(*attempts));
+        size_t count = 0;
+        if (!run_state_is_final(run->row.state)) {
+            for (size_t k = 0; k < rows->attempt_count; k++)
+                if (rows->attempts[k].run == run->row.id)
+                    attempts[count++] = rows->attempts[k];
+            core_restore_run(core, &run->row, run->dag, run->tasks, run->task_count, attempts,
+                             count);
+        }
+        free(attempts);
+    }
+}
+
+void rows_release(struct rows *rows)
+{
+    for (size_t i = 0; i < rows->dag_count; i++)
+        dag_unref(rows->dags[i]);
+    for (size_t i = 0; i < rows->run_count; i++) {
+        dag_unref(rows->runs[i].dag);
+        free(rows->runs[i].tasks);
+    }
+    free(rows->dags);
+    free(rows->dag_versions);
+    free(rows->dag_rows);
+    free(rows->runs);
+    free(rows->attempts);
+    free(rows->backfills);
+    arena_release(&rows->arena);
+}
