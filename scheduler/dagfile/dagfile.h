@@ -5,6 +5,7 @@
 #ifndef MILLRACE_DAGFILE_DAGFILE_H
 #define MILLRACE_DAGFILE_DAGFILE_H
 
+#include "base/buf.h"
 #include "millrace/dag.h"
 #include "millrace/settings.h"
 

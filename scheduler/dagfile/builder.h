@@ -1,0 +1,49 @@
+/* One DAG file on its way to a struct dag. Internal to scheduler/dagfile: dagfile.c reads the
+ * options, graph.c the edges, references.c the templates. */
+#ifndef MILLRACE_DAGFILE_BUILDER_H
+#define MILLRACE_DAGFILE_BUILDER_H
+
+#include "scheduler/dagfile/codes.h"
+#include "scheduler/dagfile/dagfile.h"
+#include "scheduler/dagfile/document.h"
+
+#include <uthash.h>
+
+struct task_source {
+    const struct node *node; /* the task's map */
+    struct str task_id;
+    struct position at; /* of its key */
+    uint32_t index;
+    UT_hash_handle hh;
+};
+
+struct dag_builder {
+    struct dag *dag;
+    struct arena scratch; /* the node tree and what else ends with the check */
+    const struct dagfile_input *input;
+    struct str text; /* the source without byte order mark */
+    const struct node *root;
+    struct task_source *sources; /* one per task */
+    struct task_source *by_id;
+    json_t *params_declared;
+    uint32_t *marks; /* graph walks: the round in which a task was seen */
+    uint32_t round;
+    struct diags *diags;
+};
+
+/* The task with this id, or NULL. */
+struct task_source *builder_find(const struct dag_builder *b, struct str task_id);
+
+/* Fills in upstream and downstream of all tasks; finds unknown, doubled and circular ones. */
+void graph_build(struct dag_builder *b);
+
+/* Priority totals; the graph must be free of cycles. */
+void graph_weigh(struct dag_builder *b);
+
+/* Whether `ancestor` is upstream of `task`, however far. */
+bool graph_is_ancestor(struct dag_builder *b, uint32_t task, uint32_t ancestor);
+
+/* Checks every template of every task. */
+void references_check(struct dag_builder *b);
+
+#endif

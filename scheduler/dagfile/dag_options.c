@@ -1,0 +1,195 @@
+#include "scheduler/dagfile/tables.h"
+
+#include <stddef.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const char *const trigger_rules[] = {
+#define TRIGGER_RULE(name, text) text,
+#include "millrace/enums.def"
+#undef TRIGGER_RULE
+    NULL,
+};
+
+static const char *const kind_names[] = {
+#define TASK_KIND(name) #name,
+#include "tasks/kinds.def"
+#undef TASK_KIND
+    NULL,
+};
+
+/* clang-format off */
+#define SHARED_OPTIONS                                                                             \
+    {.key = "owner", .type = OPTION_STRING,                                                        \
+     .doc = "Who answers for it; the DAG's owner if not given."},                                  \
+    {.key = "retries", .type = OPTION_INT, .fallback = "0", .max = 1000,                           \
+     .doc = "How often a failed task is tried again."},                                            \
+    {.key = "retry_delay", .type = OPTION_DURATION, .fallback = "\"5m\"",                          \
+     .doc = "The pause before another try."},                                                      \
+    {.key = "retry_exponential_backoff", .type = OPTION_SCALAR, .fallback = "false",               \
+     .doc = "true doubles the pause with every try; a number of at least 1 is the factor."},       \
+    {.key = "max_retry_delay", .type = OPTION_DURATION,                                            \
+     .doc = "The longest pause that exponential backoff reaches; a day if not given."},            \
+    {.key = "execution_timeout", .type = OPTION_DURATION,                                          \
+     .doc = "An attempt that runs longer is ended and counts as failed."},                         \
+    {.key = "pool", .type = OPTION_STRING, .flags = OPTION_ID, .fallback = "\"default_pool\"",     \
+     .doc = "The pool whose slots the task takes while it runs."},                                 \
+    {.key = "pool_slots", .type = OPTION_INT, .fallback = "1", .min = 1, .max = 1000000,           \
+     .doc = "How many slots of the pool it takes."},                                               \
+    {.key = "priority_weight", .type = OPTION_INT, .fallback = "1", .min = -1000000,               \
+     .max = 1000000, .doc = "Tasks with more weight start first where slots are few; the weights " \
+                            "of all tasks downstream are added."},                                 \
+    {.key = "trigger_rule", .type = OPTION_ENUM, .fallback = "\"all_success\"",                    \
+     .choices = trigger_rules, .doc = "What the states of its upstreams must be for it to start."}, \
+    {.key = "env", .type = OPTION_MAP, .flags = OPTION_TEMPLATE,                                   \
+     .doc = "Environment variables of the attempt: name and value. Those of default_args and of "  \
+            "the task are merged."}
+
+static const struct option default_args_options[] = {SHARED_OPTIONS};
+
+static const struct option task_options[] = {
+    {.key = "type", .type = OPTION_ENUM, .flags = OPTION_REQUIRED, .choices = kind_names,
+     .doc = "What kind of task it is."},
+    {.key = "with", .type = OPTION_ANY, .flags = OPTION_TEMPLATE | OPTION_NULLABLE,
+     .doc = "The options of its kind."},
+    {.key = "depends_on", .type = OPTION_STRINGS, .flags = OPTION_OR_SINGLE, .fallback = "[]",
+     .doc = "The tasks it waits for."},
+    {.key = "doc", .type = OPTION_STRING, .doc = "A text for the page, in Markdown."},
+    SHARED_OPTIONS,
+};
+
+static const struct option schedule_options[] = {
+    {.key = "every", .type = OPTION_DURATION,
+     .doc = "A fixed interval such as 15m, counted from start_date or 1970-01-01 UTC."},
+    {.key = "assets", .type = OPTION_STRINGS,
+     .doc = "Datasets whose change starts a run: not supported yet."},
+};
+
+static const struct option dag_options[] = {
+    {.key = "dag_id", .type = OPTION_STRING, .flags = OPTION_REQUIRED | OPTION_ID,
+     .doc = "The DAG's name, unique in the folder."},
+    {.key = "description", .type = OPTION_STRING, .doc = "One line on what it is for."},
+    {.key = "doc", .type = OPTION_STRING, .doc = "A text for the page, in Markdown."},
+    {.key = "owner", .type = OPTION_STRING, .fallback = "\"millrace\"",
+     .doc = "Who answers for it."},
+    {.key = "tags", .type = OPTION_STRINGS, .flags = OPTION_OR_SINGLE, .fallback = "[]",
+     .doc = "Words to find it by."},
+    {.key = "schedule", .type = OPTION_OBJECT, .flags = OPTION_OR_STRING | OPTION_NULLABLE,
+     .fields = &schedule_table,
+     .doc = "When it runs: five cron fields, @hourly, @daily, @weekly, @monthly, @quarterly, "
+            "@yearly, @once, {every: 15m}, or null for manual runs only."},
+    {.key = "timezone", .type = OPTION_STRING, .fallback = "\"UTC\"",
+     .doc = "The time zone of schedule, ds and dates without an offset: Europe/Berlin."},
+    {.key = "start_date", .type = OPTION_DATE,
+     .doc = "No run by schedule is made for an interval before it."},
+    {.key = "end_date", .type = OPTION_DATE, .doc = "No run by schedule is made after it."},
+    {.key = "catchup", .type = OPTION_BOOL, .fallback = "false",
+     .doc = "Whether intervals between start_date and now are run too."},
+    {.key = "paused_upon_creation", .type = OPTION_BOOL, .fallback = "false",
+     .doc = "Whether the DAG is paused when it is first seen."},
+    {.key = "max_active_runs", .type = OPTION_INT, .fallback = "16", .min = 1, .max = 100000,
+     .doc = "How many runs go on at once, backfills not counted."},
+    {.key = "max_active_tasks", .type = OPTION_INT, .fallback = "16", .min = 1, .max = 1000000,
+     .doc = "How many tasks of one run go on at once."},
+    {.key = "default_args", .type = OPTION_OBJECT, .fields = &default_args_table,
+     .doc = "Options for all tasks that do not say otherwise."},
+    {.key = "params", .type = OPTION_MAP,
+     .doc = "Values that templates read as params.x and a run's conf may replace. Each is "
+            "{type, default, description}, or just the default."},
+    {.key = "tasks", .type = OPTION_MAP, .flags = OPTION_REQUIRED, .fields = &task_table,
+     .doc = "The tasks, by their task_id."},
+};
+/* clang-format on */
+
+#define TASK_ALIASES                                                                               \
+    {"timeout", "execution_timeout"}, {"timeout_sec", "execution_timeout"},                        \
+        {"timeoutSec", "execution_timeout"}, {"timeout_seconds", "execution_timeout"},             \
+        {"retry_delay_sec", "retry_delay"}, {"retry_delay_seconds", "retry_delay"},                \
+        {"retry_interval", "retry_delay"}, {"retry", "retries"}, {"max_retries", "retries"},       \
+        {"retry_policy", "retries"}, {"priority", "priority_weight"}, {"environment", "env"},      \
+        {"max_retry_delay_sec", "max_retry_delay"}
+
+static const struct option_alias shared_aliases[] = {TASK_ALIASES, {NULL, NULL}};
+
+static const struct option_alias task_aliases[] = {
+    TASK_ALIASES,
+    {"dependencies", "depends_on"},
+    {"depends", "depends_on"},
+    {"needs", "depends_on"},
+    {"upstream", "depends_on"},
+    {"after", "depends_on"},
+    {"requires", "depends_on"},
+    {"options", "with"},
+    {"params", "with"},
+    {"args", "with"},
+    {"config", "with"},
+    {"operator", "type"},
+    {"kind", "type"},
+    {"uses", "type"},
+    {"command", "type: command` and `with: {argv: […]}"},
+    {"cmd", "type: command` and `with: {argv: […]}"},
+    {"script", "type: command` and `with: {argv: [sh, -c, …]}"},
+    {"run", "type: command` and `with: {argv: […]}"},
+    {"bash_command", "type: command` and `with: {argv: [sh, -c, …]}"},
+    {"image", "type: command` with the container's launcher in `argv"},
+    {"doc_md", "doc"},
+    {"description", "doc"},
+    {NULL, NULL},
+};
+
+static const struct option_alias dag_aliases[] = {
+    {"schedule_interval", "schedule"},
+    {"cron", "schedule"},
+    {"timetable", "schedule"},
+    {"name", "dag_id"},
+    {"id", "dag_id"},
+    {"dag", "dag_id"},
+    {"steps", "tasks"},
+    {"jobs", "tasks"},
+    {"nodes", "tasks"},
+    {"tz", "timezone"},
+    {"doc_md", "doc"},
+    {"concurrency", "max_active_tasks"},
+    {"is_paused_upon_creation", "paused_upon_creation"},
+    {"catch_up", "catchup"},
+    {"start", "start_date"},
+    {"end", "end_date"},
+    {"defaults", "default_args"},
+    {"parameters", "params"},
+    {"variables", "params"},
+    {"image", "type: command` with the container's launcher in `argv"},
+    {"env", "default_args: {env: …}"},
+    {"retries", "default_args: {retries: …}"},
+    {NULL, NULL},
+};
+
+const struct option_table default_args_table = {
+    .name = "default_args",
+    .doc = "Options for all tasks of the DAG.",
+    .options = default_args_options,
+    .count = COUNT(default_args_options),
+    .aliases = shared_aliases,
+};
+
+const struct option_table task_table = {
+    .name = "a task",
+    .doc = "One task.",
+    .options = task_options,
+    .count = COUNT(task_options),
+    .aliases = task_aliases,
+};
+
+const struct option_table schedule_table = {
+    .name = "schedule",
+    .doc = "A schedule that is not a cron expression.",
+    .options = schedule_options,
+    .count = COUNT(schedule_options),
+};
+
+const struct option_table dag_table = {
+    .name = "the DAG",
+    .doc = "A DAG file.",
+    .options = dag_options,
+    .count = COUNT(dag_options),
+    .aliases = dag_aliases,
+};

@@ -1,0 +1,263 @@
+#include "base/mem.h"
+#include "scheduler/dagfile/builder.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct task_source *builder_find(const struct dag_builder *b, struct str task_id)
+{
+    struct task_source *found = NULL;
+
+    if (task_id.len > 0)
+        HASH_FIND(hh, b->by_id, task_id.ptr, task_id.len, found);
+    return found;
+}
+
+static void unknown_upstream(struct dag_builder *b, const struct task_source *task,
+                             const struct node *item)
+{
+    const char **names = mem_alloc_array(b->dag->task_count, sizeof(*names));
+    struct buf list = {0};
+
+    for (uint32_t i = 0; i < b->dag->task_count; i++) {
+        names[i] = b->dag->tasks[i].task_id;
+        if (list.len < 200)
+            buf_printf(&list, "%s%s", i == 0 ? "" : ", ", names[i]);
+        else if (i + 1 == b->dag->task_count)
+            buf_add_text(&list, ", …");
+    }
+    const char *hint = diag_suggest(b->diags, item->text, names, b->dag->task_count);
+    if (hint == NULL)
+        hint = arena_printf(b->diags->arena, "tasks here: %s", buf_text(&list));
+    diag_add(b->diags, MR(UNKNOWN_UPSTREAM), item->at, hint,
+             "task `%.*s` depends on unknown task `%.*s`", STR_ARG(task->task_id),
+             STR_ARG(item->text));
+    buf_release(&list);
+    free(names);
+}
+
+static int compare_indices(const void *left, const void *right)
+{
+    uint32_t a = *(const uint32_t *)left;
+    uint32_t b = *(const uint32_t *)right;
+
+    return a < b ? -1 : a > b;
+}
+
+static void add_upstream(struct dag_builder *b, const struct task_source *task,
+                         const struct node *item, uint32_t *upstream, uint32_t *count)
+{
+    if (item->kind != NODE_STRING)
+        return; /* found by the option table */
+    const struct task_source *found = builder_find(b, item->text);
+    if (found == NULL) {
+        unknown_upstream(b, task, item);
+        return;
+    }
+    if (found == task) {
+        diag_add(b->diags, MR(BAD_UPSTREAM), item->at, NULL, "task `%.*s` depends on itself",
+                 STR_ARG(task->task_id));
+        return;
+    }
+    if (b->marks[found->index] == b->round) {
+        diag_add(b->diags, MR(BAD_UPSTREAM), item->at, "drop one of the two",
+                 "task `%.*s` names `%.*s` twice", STR_ARG(task->task_id), STR_ARG(found->task_id));
+        return;
+    }
+    b->marks[found->index] = b->round;
+    upstream[(*count)++] = found->index;
+}
+
+static void read_upstream(struct dag_builder *b, uint32_t index)
+{
+    const struct task_source *task = &b->sources[index];
+    const struct node *list = node_get(task->node, "depends_on");
+    struct dag_task *out = &b->dag->tasks[index];
+    size_t most = list == NULL ? 0 : list->kind == NODE_LIST ? list->item_count : 1;
+    uint32_t *upstream = arena_alloc_array(&b->dag->arena, most, sizeof(*upstream));
+    uint32_t count = 0;
+
+    b->round++;
+    if (list != NULL && list->kind == NODE_LIST)
+        for (size_t i = 0; i < list->item_count; i++)
+            add_upstream(b, task, list->items[i], upstream, &count);
+    else if (list != NULL)
+        add_upstream(b, task, list, upstream, &count);
+    if (count > 0)
+        qsort(upstream, count, sizeof(*upstream), compare_indices);
+    out->upstream = upstream;
+    out->upstream_count = count;
+    for (uint32_t i = 0; i < count; i++)
+        b->dag->tasks[upstream[i]].downstream_count++;
+}
+
+static void fill_downstream(struct dag *dag)
+{
+    uint32_t **lists = mem_alloc_array(dag->task_count, sizeof(*lists));
+
+    for (uint32_t i = 0; i < dag->task_count; i++) {
+        lists[i] = arena_alloc_array(&dag->arena, dag->tasks[i].downstream_count, sizeof(**lists));
+        dag->tasks[i].downstream = lists[i];
+        dag->tasks[i].downstream_count = 0;
+    }
+    for (uint32_t i = 0; i < dag->task_count; i++)
+        for (uint32_t k = 0; k < dag->tasks[i].upstream_count; k++) {
+            uint32_t up = dag->tasks[i].upstream[k];
+            lists[up][dag->tasks[up].downstream_count++] = i;
+        }
+    free(lists);
+}
+
+/* Tasks in an order where each stands behind its upstreams; those in or behind a cycle are left
+ * out. Returns how many there are. */
+static uint32_t topological_order(const struct dag *dag, uint32_t *order)
+{
+    uint32_t *missing = mem_alloc_array(dag->task_count, sizeof(*missing));
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < dag->task_count; i++) {
+        missing[i] = dag->tasks[i].upstream_count;
+        if (missing[i] == 0)
+            order[count++] = i;
+    }
+    for (uint32_t done = 0; done < count; done++) {
+        const struct dag_task *task = &dag->tasks[order[done]];
+        for (uint32_t k = 0; k < task->downstream_count; k++)
+            if (--missing[task->downstream[k]] == 0)
+                order[count++] = task->downstream[k];
+    }
+    free(missing);
+    return count;
+}
+
+static const struct node *edge_node(const struct dag_builder *b, uint32_t task, uint32_t upstream)
+{
+    const struct node *list = node_get(b->sources[task].node, "depends_on");
+
+    if (list->kind != NODE_LIST)
+        return list;
+    for (size_t i = 0; i < list->item_count; i++)
+        if (list->items[i]->kind == NODE_STRING &&
+            str_eq(list->items[i]->text, b->sources[upstream].task_id))
+            return list->items[i];
+    return list;
+}
+
+/* `path` goes upstream: path[from] depends on path[from+1] …, and the last on path[from]. */
+static void report_cycle(struct dag_builder *b, const uint32_t *path, uint32_t from, uint32_t end)
+{
+    struct buf text = {0};
+    uint32_t shown = 0;
+
+    for (uint32_t i = end; i > from; i--) {
+        if (shown++ == 20)
+            buf_add_text(&text, "… → ");
+        if (shown <= 20 || i == from + 1)
+            buf_printf(&text, "%s → ", b->dag->tasks[path[i - 1]].task_id);
+    }
+    buf_add_text(&text, b->dag->tasks[path[end - 1]].task_id);
+    const struct node *edge = edge_node(b, path[end - 1], path[from]);
+    diag_add(b->diags, MR(CYCLE), edge->at, "take one of these out of depends_on",
+             "tasks depend on each other in a circle: %s", buf_text(&text));
+    buf_release(&text);
+}
+
+/* Each task that the order left out has an upstream that it left out too: going upstream from one
+ * ends in a cycle. */
+static void find_cycles(struct dag_builder *b, const bool *ordered)
+{
+    uint32_t *path = mem_alloc_array(b->dag->task_count, sizeof(*path));
+    uint32_t first_round = b->round + 1;
+    uint32_t *step = mem_alloc_array(b->dag->task_count, sizeof(*step));
+
+    for (uint32_t start = 0; start < b->dag->task_count; start++) {
+        uint32_t length = 0;
+        uint32_t at = start;
+        b->round++;
+        while (!ordered[at] && b->marks[at] < first_round) {
+            b->marks[at] = b->round;
+            step[at] = length;
+            path[length++] = at;
+            const struct dag_task *task = &b->dag->tasks[at];
+            for (uint32_t k = 0; k < task->upstream_count; k++)
+                if (!ordered[task->upstream[k]]) {
+                    at = task->upstream[k];
+                    break;
+                }
+        }
+        if (length > 0 && b->marks[at] == b->round)
+            report_cycle(b, path, step[at], length);
+    }
+    free(step);
+    free(path);
+}
+
+void graph_build(struct dag_builder *b)
+{
+    struct dag *dag = b->dag;
+    uint32_t *order = mem_alloc_array(dag->task_count, sizeof(*order));
+    bool *ordered = mem_alloc_array(dag->task_count, sizeof(*ordered));
+
+    for (uint32_t i = 0; i < dag->task_count; i++)
+        read_upstream(b, i);
+    fill_downstream(dag);
+    uint32_t count = topological_order(dag, order);
+    for (uint32_t i = 0; i < count; i++)
+        ordered[order[i]] = true;
+    if (count < dag->task_count)
+        find_cycles(b, ordered);
+    free(ordered);
+    free(order);
+}
+
+void graph_weigh(struct dag_builder *b)
+{
+    struct dag *dag = b->dag;
+    size_t words = (dag->task_count + 63u) / 64u;
+    uint32_t *order = mem_alloc_array(dag->task_count, sizeof(*order));
+    uint64_t *below = mem_alloc_array(dag->task_count * words, sizeof(*below));
+    uint32_t count = topological_order(dag, order);
+
+    for (uint32_t i = count; i > 0; i--) {
+        struct dag_task *task = &dag->tasks[order[i - 1]];
+        uint64_t *mine = below + order[i - 1] * words;
+        int64_t total = task->priority_weight;
+        for (uint32_t k = 0; k < task->downstream_count; k++) {
+            uint32_t next = task->downstream[k];
+            mine[next / 64] |= UINT64_C(1) << (next % 64);
+            for (size_t w = 0; w < words; w++)
+                mine[w] |= below[next * words + w];
+        }
+        for (size_t w = 0; w < words; w++)
+            for (uint64_t bits = mine[w]; bits != 0; bits &= bits - 1)
+                total += dag->tasks[w * 64 + (size_t)__builtin_ctzll(bits)].priority_weight;
+        task->priority_weight_total = total > INT32_MAX   ? INT32_MAX
+                                      : total < INT32_MIN ? INT32_MIN
+                                                          : total;
+    }
+    free(below);
+    free(order);
+}
+
+bool graph_is_ancestor(struct dag_builder *b, uint32_t task, uint32_t ancestor)
+{
+    uint32_t *stack = mem_alloc_array(b->dag->task_count, sizeof(*stack));
+    uint32_t depth = 0;
+    bool found = false;
+
+    b->round++;
+    stack[depth++] = task;
+    while (depth > 0 && !found) {
+        const struct dag_task *at = &b->dag->tasks[stack[--depth]];
+        for (uint32_t k = 0; k < at->upstream_count && !found; k++) {
+            uint32_t up = at->upstream[k];
+            found = up == ancestor;
+            if (b->marks[up] != b->round) {
+                b->marks[up] = b->round;
+                stack[depth++] = up;
+            }
+        }
+    }
+    free(stack);
+    return found;
+}

@@ -1,0 +1,13 @@
+/* The option tables of the DAG file and of millrace.yaml. */
+#ifndef MILLRACE_DAGFILE_TABLES_H
+#define MILLRACE_DAGFILE_TABLES_H
+
+#include "millrace/option.h"
+
+extern const struct option_table dag_table;
+extern const struct option_table task_table;
+extern const struct option_table default_args_table;
+extern const struct option_table schedule_table;
+extern const struct option_table settings_table;
+
+#endif

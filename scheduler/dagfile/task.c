@@ -1,0 +1,213 @@
+#include "scheduler/dagfile/task.h"
+
+#include "base/mem.h"
+#include "base/timefmt.h"
+#include "scheduler/dagfile/tables.h"
+
+#include <string.h>
+
+/* What one task's options come from: its own, then default_args with the table's defaults. */
+struct task_options {
+    const struct node *node;
+    const json_t *own;
+    const json_t *defaults;
+    const struct node *defaults_node;
+};
+
+static const json_t *pick(const struct task_options *o, const char *key)
+{
+    return json_object_get(node_get(o->node, key) != NULL ? o->own : o->defaults, key);
+}
+
+static const struct node *pick_node(const struct task_options *o, const char *key)
+{
+    const struct node *own = node_get(o->node, key);
+
+    return own != NULL ? own : node_get(o->defaults_node, key);
+}
+
+static int64_t pick_duration(const struct task_options *o, const char *key)
+{
+    int64_t us = 0;
+
+    (void)duration_parse(str_from(json_string_value(pick(o, key))), &us);
+    return us;
+}
+
+static double read_backoff(struct dag_builder *b, const struct task_options *o)
+{
+    const json_t *value = pick(o, "retry_exponential_backoff");
+
+    if (json_is_true(value))
+        return 2;
+    if (json_is_number(value) && json_number_value(value) >= 1 && json_number_value(value) <= 1000)
+        return json_number_value(value);
+    if (value != NULL && !json_is_false(value))
+        diag_add(b->diags, MR(BAD_VALUE), pick_node(o, "retry_exponential_backoff")->at, NULL,
+                 "`retry_exponential_backoff` must be true, false or a factor from 1 to 1000");
+    return 0;
+}
+
+static void read_pool(struct dag_builder *b, const struct task_options *o, struct dag_task *task)
+{
+    const char *pool = json_string_value(pick(o, "pool"));
+    const struct node *node = pick_node(o, "pool");
+
+    task->pool = arena_strdup(&b->dag->arena, pool == NULL ? "default_pool" : pool);
+    if (node == NULL || pool == NULL || b->input->pool_count == 0)
+        return;
+    const char **names = arena_alloc_array(&b->scratch, b->input->pool_count, sizeof(*names));
+    for (size_t i = 0; i < b->input->pool_count; i++) {
+        names[i] = b->input->pools[i].name;
+        if (strcmp(names[i], pool) == 0)
+            return;
+    }
+    const char *hint = diag_suggest(b->diags, str_from(pool), names, b->input->pool_count);
+    diag_add(b->diags, MR(UNKNOWN_POOL), node->at,
+             hint != NULL ? hint : "declare it under `pools` in millrace.yaml", "unknown pool `%s`",
+             pool);
+}
+
+static bool is_env_name(struct str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        if (!letter && (i == 0 || c < '0' || c > '9'))
+            return false;
+    }
+    return name.len > 0;
+}
+
+static void check_env(struct dag_builder *b, const struct node *env)
+{
+    for (size_t i = 0; env != NULL && i < env->entry_count; i++) {
+        const struct node_entry *entry = &env->entries[i];
+        if (!is_env_name(entry->key))
+            diag_add(b->diags, MR(BAD_VALUE), entry->key_at,
+                     "letters, digits and _ are allowed, a digit not at the beginning",
+                     "no name of an environment variable");
+        if (entry->value->kind != NODE_STRING)
+            diag_add(b->diags, MR(BAD_VALUE), entry->value->at, "quote it",
+                     "an environment variable must be a string, not %s",
+                     node_kind_name(entry->value->kind));
+    }
+}
+
+static json_t *merge_env(const struct task_options *o)
+{
+    json_t *env = json_object();
+
+    (void)json_object_update(env, json_object_get(o->defaults, "env"));
+    (void)json_object_update(env, json_object_get(o->own, "env"));
+    if (json_object_size(env) > 0)
+        return env;
+    json_decref(env);
+    return NULL;
+}
+
+static json_t *read_with(struct dag_builder *b, const struct task_source *source,
+                         const struct dag_task *task)
+{
+    const struct node *with = node_get(source->node, "with");
+    size_t errors = b->diags->error_count;
+
+    if (with != NULL && with->kind == NODE_NULL)
+        with = NULL;
+    json_t *options = options_check(task->kind->options, with, source->at, b->diags);
+    if (task->kind->check != NULL && b->diags->error_count == errors)
+        task->kind->check(with, b->diags);
+    return options;
+}
+
+static const char *pick_text(struct dag_builder *b, const struct task_options *o, const char *key)
+{
+    return arena_strdup(&b->dag->arena, json_string_value(pick(o, key)));
+}
+
+static void read_task(struct dag_builder *b, uint32_t index, const struct task_options *o)
+{
+    struct task_source *source = &b->sources[index];
+    struct dag_task *task = &b->dag->tasks[index];
+    struct arena *arena = &b->dag->arena;
+
+    task->task_id = arena_str(arena, source->task_id).ptr;
+    task->line = source->at.line;
+    task->doc = arena_strdup(arena, json_string_value(json_object_get(o->own, "doc")));
+    task->owner = pick_text(b, o, "owner");
+    if (task->owner == NULL)
+        task->owner = b->dag->owner;
+    task->retries = json_integer_value(pick(o, "retries"));
+    task->retry_delay_us = pick_duration(o, "retry_delay");
+    task->retry_backoff = read_backoff(b, o);
+    task->max_retry_delay_us = pick_duration(o, "max_retry_delay");
+    task->execution_timeout_us = pick_duration(o, "execution_timeout");
+    task->pool_slots = json_integer_value(pick(o, "pool_slots"));
+    task->priority_weight = json_integer_value(pick(o, "priority_weight"));
+    task->priority_weight_total = task->priority_weight;
+    (void)trigger_rule_parse(str_from(json_string_value(pick(o, "trigger_rule"))),
+                             &task->trigger_rule);
+    read_pool(b, o, task);
+    check_env(b, node_get(o->node, "env"));
+    task->env = merge_env(o);
+    task->kind = task_kind_find(node_get_text(o->node, "type"));
+    if (task->kind != NULL)
+        task->options = read_with(b, source, task);
+}
+
+static void check_id(struct dag_builder *b, const struct task_source *source)
+{
+    if (!str_is_id(source->task_id))
+        diag_add(b->diags, MR(BAD_ID), source->at,
+                 "1 to 250 characters of A-Z a-z 0-9 _ . ~ : + - are allowed",
+                 "the task's name is no id");
+}
+
+static void read_all(struct dag_builder *b, const struct node *tasks, struct task_options *o,
+                     const json_t *own)
+{
+    for (size_t i = 0; i < tasks->entry_count; i++) {
+        struct task_source *source = &b->sources[b->dag->task_count];
+        const struct node_entry *entry = &tasks->entries[i];
+        if (entry->value->kind != NODE_MAP)
+            continue; /* found by the option table */
+        *source = (struct task_source){.node = entry->value,
+                                       .task_id = entry->key,
+                                       .at = entry->key_at,
+                                       .index = b->dag->task_count};
+        check_id(b, source);
+        if (source->task_id.len == 0)
+            continue;
+        HASH_ADD_KEYPTR(hh, b->by_id, source->task_id.ptr, source->task_id.len, source);
+        o->node = entry->value;
+        o->own = json_object_getn(own, entry->key.ptr, entry->key.len);
+        read_task(b, b->dag->task_count, o);
+        b->dag->task_count++;
+    }
+}
+
+void tasks_read(struct dag_builder *b, const json_t *options)
+{
+    const struct node *tasks = node_get(b->root, "tasks");
+    const struct node *defaults_node = node_get(b->root, "default_args");
+    struct diags ignored = {.arena = &b->scratch};
+
+    if (tasks == NULL || tasks->kind != NODE_MAP)
+        return; /* found by the option table */
+    if (tasks->entry_count == 0 || tasks->entry_count > DAGFILE_TASKS_MAX) {
+        diag_add(b->diags, MR(TASK_COUNT), tasks->at, NULL,
+                 "a DAG has at least 1 and at most 10,000 tasks, not %zu", tasks->entry_count);
+        return;
+    }
+    json_t *fallbacks = options_check(&default_args_table, NULL, tasks->at, &ignored);
+    const json_t *defaults = json_object_get(options, "default_args");
+    struct task_options o = {.defaults = json_is_object(defaults) ? defaults : fallbacks,
+                             .defaults_node = defaults_node};
+    check_env(b, node_get(defaults_node, "env"));
+    b->dag->tasks = arena_alloc_array(&b->dag->arena, tasks->entry_count, sizeof(struct dag_task));
+    b->sources = arena_alloc_array(&b->scratch, tasks->entry_count, sizeof(struct task_source));
+    b->marks = mem_alloc_array(tasks->entry_count, sizeof(*b->marks));
+    read_all(b, tasks, &o, json_object_get(options, "tasks"));
+    json_decref(fallbacks);
+    diags_release(&ignored);
+}
