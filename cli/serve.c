@@ -27,6 +27,7 @@
 
 /* How long an idle worker may take to end before serve goes without it. */
 #define WORKER_WAIT_MS 3000
+#define SIGNAL_PAUSE_MS 30
 
 enum role_kind { ROLE_SCHEDULER, ROLE_WEB, ROLE_WORKER, ROLE_COUNT };
 
@@ -285,6 +286,7 @@ static void on_signal(uv_signal_t *handle, int number)
     /* Asked twice: the attempts are stopped too. */
     if (worker->is_running) {
         (void)uv_process_kill(&worker->process, SIGTERM);
+        uv_sleep(SIGNAL_PAUSE_MS); /* two at once would become one */
         (void)uv_process_kill(&worker->process, SIGTERM);
     }
 }

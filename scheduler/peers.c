@@ -11,6 +11,7 @@
 #include "scheduler/workers.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -30,6 +31,7 @@ struct peer {
     struct peer *next;
     uint64_t number;
     enum peer_role role;
+    pid_t pid;
     char *instance; /* of a worker */
     struct buf in;
     struct buf out;
@@ -307,7 +309,7 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *bytes)
 }
 
 /* Only processes of our own user, or of root, may speak. */
-static bool check_credentials(int fd, struct err *err)
+static bool check_credentials(int fd, pid_t *ret_pid, struct err *err)
 {
     struct ucred credentials;
     socklen_t len = sizeof(credentials);
@@ -317,6 +319,7 @@ static bool check_credentials(int fd, struct err *err)
     if (credentials.uid != geteuid() && credentials.uid != 0)
         return err_set(err, ERR_FORBIDDEN, "a connection of user %u is refused",
                        (unsigned)credentials.uid);
+    *ret_pid = credentials.pid;
     return true;
 }
 
@@ -340,7 +343,7 @@ static bool begin_peer(struct peer *peer, struct err *err)
 
     if (uv_fileno((const uv_handle_t *)&peer->pipe, &fd) != 0)
         return err_set(err, ERR_IO, "a connection without a socket");
-    if (!check_credentials(fd, err))
+    if (!check_credentials(fd, &peer->pid, err))
         return false;
     int status = uv_read_start((uv_stream_t *)&peer->pipe, on_alloc, on_read);
     return status == 0 || err_set(err, ERR_IO, "read from a peer: %s", uv_strerror(status));
@@ -453,6 +456,15 @@ size_t peers_worker_count(const struct peers *peers)
     for (const struct peer *peer = peers->first; peer != NULL; peer = peer->next)
         count += peer->role == PEER_WORKER && !peer->is_closing;
     return count;
+}
+
+/* The pid is the kernel's word, not the peer's; while the socket is open the process lives, or its
+ * pid belongs to a process of its own that has not been reaped. */
+void peers_signal_workers(const struct peers *peers, int number)
+{
+    for (const struct peer *peer = peers->first; peer != NULL; peer = peer->next)
+        if (peer->role == PEER_WORKER && !peer->is_closing && peer->pid > 1)
+            (void)kill(peer->pid, number);
 }
 
 void peers_notify(struct peers *peers, int64_t seq)

@@ -17,6 +17,7 @@ struct buf *peers_worker_out(struct peers *peers, const char *instance);
 struct buf *peers_client_out(struct peers *peers, uint64_t number);
 
 size_t peers_worker_count(const struct peers *peers);
+void peers_signal_workers(const struct peers *peers, int number);
 
 /* Appends `notify` for every web client. */
 void peers_notify(struct peers *peers, int64_t seq);

@@ -160,3 +160,8 @@ size_t scheduler_worker_count(const struct scheduler *scheduler)
 {
     return peers_worker_count(scheduler->peers);
 }
+
+void scheduler_signal_workers(const struct scheduler *scheduler, int number)
+{
+    peers_signal_workers(scheduler->peers, number);
+}

@@ -1,0 +1,357 @@
+/* millrace run without a server: the scheduler in this process, and a worker beside it. */
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "cli/command.h"
+#include "cli/run.h"
+#include "cli/spawn.h"
+#include "scheduler/scheduler.h"
+#include "scheduler/workers.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#define POLL_MS 100
+#define SUPERVISE_MS 200
+
+/* How long workers that an earlier run left behind get to come back. */
+#define RETURN_US (3 * US_PER_SECOND)
+
+/* A worker that dies this young does not work at all; so many of them are given up on. */
+#define YOUNG_US (2 * US_PER_SECOND)
+#define YOUNG_DEATHS_MAX 5
+
+#define WORKER_END_MS 3000
+#define WORKER_INTERRUPTED_MS 1500
+#define SIGNAL_PAUSE_MS 30
+
+struct local {
+    const struct run_plan *plan;
+    uv_loop_t loop;
+    struct scheduler *scheduler;
+    struct follow follow;
+    uv_timer_t poll;
+    uv_timer_t supervise;
+    uv_timer_t kill;
+    uv_signal_t signals[2];
+    struct spawn_worker worker;
+    uv_process_t process;
+    char *log_path;
+    bool is_worker_running;
+    int64_t worker_started_us;
+    int64_t worker_next_us; /* not before */
+    int64_t alone_since_us; /* no worker connected since; 0 = one is */
+    int young_deaths;
+    bool is_resumed; /* what is followed began in an earlier process */
+    bool is_finishing;
+    int exit_code;
+};
+
+static void finish(struct local *local, int exit_code);
+
+static void fail(struct local *local, const struct err *err)
+{
+    if (local->is_finishing)
+        return;
+    progress_clear(&local->follow.progress);
+    finish(local, command_fail(err));
+}
+
+/* ---- the worker ---- */
+
+static void on_process_closed(uv_handle_t *handle)
+{
+    struct local *local = handle->data;
+
+    local->is_worker_running = false;
+    if (local->is_finishing && !uv_is_closing((uv_handle_t *)&local->kill))
+        uv_close((uv_handle_t *)&local->kill, NULL);
+}
+
+static void on_worker_exit(uv_process_t *process, int64_t code, int number)
+{
+    struct local *local = process->data;
+    int64_t now_us = clock_mono_us();
+    struct err err = {0};
+
+    uv_close((uv_handle_t *)process, on_process_closed);
+    if (local->is_finishing)
+        return;
+    bool is_young = now_us - local->worker_started_us < YOUNG_US;
+    local->young_deaths = is_young ? local->young_deaths + 1 : 0;
+    local->worker_next_us = now_us + local->young_deaths * 200 * US_PER_MS;
+    progress_clear(&local->follow.progress);
+    fprintf(stderr, "millrace: the worker ended (exit code %lld, signal %d): starting another\n",
+            (long long)code, number);
+    if (local->young_deaths >= YOUNG_DEATHS_MAX) {
+        err_set(&err, ERR_FAILED, "the worker does not stay alive; its log: %s", local->log_path);
+        fail(local, &err);
+    }
+}
+
+static void start_worker(struct local *local)
+{
+    struct err err = {0};
+
+    local->process.data = local;
+    local->is_worker_running = true;
+    local->worker_started_us = clock_mono_us();
+    if (!spawn_start(&local->loop, &local->process, &local->worker.spawn, on_worker_exit, &err)) {
+        uv_close((uv_handle_t *)&local->process, on_process_closed);
+        fail(local, &err);
+    }
+}
+
+/* Starts a worker when there is none. Those of an earlier run hold their locks and come back by
+ * themselves; they are waited for, but not for ever. */
+static void supervise(struct local *local)
+{
+    int64_t now_us = clock_mono_us();
+
+    if (local->is_finishing || local->is_worker_running)
+        return;
+    if (scheduler_worker_count(local->scheduler) > 0) {
+        local->alone_since_us = 0;
+        return;
+    }
+    if (local->alone_since_us == 0)
+        local->alone_since_us = now_us;
+    bool is_due = workers_count_alive(local->plan->settings->state_folder) == 0 ||
+                  now_us - local->alone_since_us > RETURN_US;
+    if (is_due && now_us >= local->worker_next_us)
+        start_worker(local);
+}
+
+static void on_supervise(uv_timer_t *timer)
+{
+    supervise(timer->data);
+}
+
+/* ---- the run ---- */
+
+static void on_reply(void *context, const struct decision_reply *reply)
+{
+    struct local *local = context;
+
+    if (reply->err.code != ERR_NONE)
+        fail(local, &reply->err);
+    else if (local->plan->is_backfill)
+        follow_backfill(&local->follow, reply->row, local->follow.seq);
+    else
+        follow_run(&local->follow, reply->row, local->follow.seq);
+}
+
+static void on_unpaused(void *context, const struct decision_reply *reply)
+{
+    if (reply->err.code != ERR_NONE)
+        fail(context, &reply->err);
+}
+
+static void start_new(struct local *local)
+{
+    json_t *command = run_command_document(local->plan);
+
+    local->is_resumed = false;
+    local->follow.seq = follow_last_seq(&local->follow);
+    scheduler_submit(local->scheduler, command, on_reply, local);
+    json_decref(command);
+}
+
+static void start_or_resume(struct local *local)
+{
+    bool is_paused = false;
+    int64_t id = run_find_unfinished(local->follow.read, local->plan, true, &is_paused);
+    int64_t seq = follow_last_seq(&local->follow);
+
+    if (id == 0) {
+        start_new(local);
+        return;
+    }
+    local->is_resumed = true;
+    fprintf(stderr, "going on with the %s that was interrupted\n",
+            local->plan->is_backfill ? "range" : "run");
+    if (!local->plan->is_backfill) {
+        follow_run(&local->follow, id, seq);
+        return;
+    }
+    follow_backfill(&local->follow, id, seq);
+    if (is_paused) {
+        json_t *command = json_pack("{s:s, s:I, s:s}", "command", "backfill_control", "backfill",
+                                    (json_int_t)id, "action", "unpause");
+        scheduler_submit(local->scheduler, command, on_unpaused, local);
+        json_decref(command);
+    }
+}
+
+static void on_poll(uv_timer_t *timer)
+{
+    struct local *local = timer->data;
+    struct follow *follow = &local->follow;
+    struct err err = {0};
+
+    if (local->is_finishing)
+        return;
+    if (!follow_poll(follow, &err)) {
+        fail(local, &err);
+        return;
+    }
+    if (!follow->has_ended || (follow->run == 0 && follow->backfill == 0))
+        return;
+    if (local->is_resumed && follow->has_failed) {
+        /* The interruption may have been all that failed: what failed is run again. */
+        fprintf(stderr, "running again what failed\n");
+        follow->run = follow->backfill = 0;
+        start_new(local);
+        return;
+    }
+    follow_summary(follow, stdout);
+    finish(local, follow->has_failed ? err_exit_code(ERR_RUN_FAILED) : 0);
+}
+
+/* The end is looked for at once when a commit holds one, so that short runs end fast. */
+static void on_committed(void *context, const struct decisions *committed)
+{
+    struct local *local = context;
+
+    if (local->is_finishing || local->scheduler == NULL)
+        return;
+    for (size_t i = 0; i < committed->count; i++) {
+        const struct decision *decision = &committed->items[i];
+        bool is_end =
+            (decision->kind == DECIDE_RUN && run_state_is_final(decision->as.run.row.state)) ||
+            (decision->kind == DECIDE_BACKFILL && decision->as.backfill.completed_at_us != 0);
+        if (is_end) {
+            (void)uv_timer_start(&local->poll, on_poll, 0, POLL_MS);
+            return;
+        }
+    }
+}
+
+static void on_ended(void *context, const struct err *why)
+{
+    struct local *local = context;
+
+    if (why->code != ERR_NONE && local->scheduler != NULL)
+        fail(local, why);
+}
+
+/* ---- the end ---- */
+
+static void on_kill(uv_timer_t *timer)
+{
+    struct local *local = timer->data;
+
+    if (local->is_worker_running)
+        (void)uv_process_kill(&local->process, SIGKILL);
+}
+
+/* The worker is told to end, which takes no time when it is idle. */
+static void finish(struct local *local, int exit_code)
+{
+    if (local->is_finishing)
+        return;
+    local->is_finishing = true;
+    local->exit_code = exit_code;
+    scheduler_signal_workers(local->scheduler, SIGTERM);
+    if (exit_code == RUN_INTERRUPTED) {
+        /* The second one stops its attempts; the pause keeps the two from becoming one. */
+        uv_sleep(SIGNAL_PAUSE_MS);
+        scheduler_signal_workers(local->scheduler, SIGTERM);
+    }
+    if (local->is_worker_running && scheduler_worker_count(local->scheduler) == 0)
+        (void)uv_process_kill(&local->process, SIGTERM);
+    scheduler_stop(local->scheduler);
+    uv_close((uv_handle_t *)&local->poll, NULL);
+    uv_close((uv_handle_t *)&local->supervise, NULL);
+    for (size_t i = 0; i < 2; i++)
+        uv_close((uv_handle_t *)&local->signals[i], NULL);
+    if (local->is_worker_running)
+        (void)uv_timer_start(&local->kill, on_kill,
+                             exit_code == RUN_INTERRUPTED ? WORKER_INTERRUPTED_MS : WORKER_END_MS,
+                             0);
+    else
+        uv_close((uv_handle_t *)&local->kill, NULL);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct local *local = handle->data;
+
+    (void)number;
+    progress_clear(&local->follow.progress);
+    fprintf(stderr, "interrupted: attempts are stopped, what has ended is kept; the same command "
+                    "goes on from here\n");
+    finish(local, RUN_INTERRUPTED);
+}
+
+static void init_handles(struct local *local)
+{
+    static const int numbers[2] = {SIGINT, SIGTERM};
+    uv_timer_t *timers[] = {&local->poll, &local->supervise, &local->kill};
+
+    (void)uv_loop_init(&local->loop);
+    for (size_t i = 0; i < 3; i++) {
+        (void)uv_timer_init(&local->loop, timers[i]);
+        timers[i]->data = local;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        (void)uv_signal_init(&local->loop, &local->signals[i]);
+        local->signals[i].data = local;
+        (void)uv_signal_start(&local->signals[i], on_signal, numbers[i]);
+    }
+}
+
+static void close_handles(struct local *local)
+{
+    uv_close((uv_handle_t *)&local->poll, NULL);
+    uv_close((uv_handle_t *)&local->supervise, NULL);
+    uv_close((uv_handle_t *)&local->kill, NULL);
+    for (size_t i = 0; i < 2; i++)
+        uv_close((uv_handle_t *)&local->signals[i], NULL);
+}
+
+static void run_loop(struct local *local)
+{
+    follow_init(&local->follow, local->plan->settings->state_folder, local->plan->dag->dag_id);
+    supervise(local);
+    if (!local->is_finishing)
+        start_or_resume(local);
+    if (!local->is_finishing) {
+        (void)uv_timer_start(&local->poll, on_poll, POLL_MS, POLL_MS);
+        (void)uv_timer_start(&local->supervise, on_supervise, SUPERVISE_MS, SUPERVISE_MS);
+    }
+    (void)uv_run(&local->loop, UV_RUN_DEFAULT);
+    follow_release(&local->follow);
+}
+
+int run_local(const struct run_plan *plan, struct err *err)
+{
+    struct local local = {.plan = plan};
+    struct scheduler_options options = {
+        .settings = plan->settings,
+        .only_file = plan->file,
+        .observe = on_committed,
+        .observe_context = &local,
+        .ended = on_ended,
+    };
+
+    if (!spawn_worker_init(&local.worker, plan->settings, err))
+        return command_fail(err);
+    local.log_path = fs_join(plan->settings->state_folder, "worker.log");
+    local.worker.spawn.log_path = local.log_path;
+    init_handles(&local);
+    local.scheduler = scheduler_open(&local.loop, &options, err);
+    if (local.scheduler != NULL) {
+        run_loop(&local);
+    } else {
+        local.exit_code = err->code == ERR_CONFLICT ? -1 : command_fail(err);
+        close_handles(&local);
+        (void)uv_run(&local.loop, UV_RUN_DEFAULT);
+    }
+    scheduler_free(local.scheduler);
+    (void)uv_loop_close(&local.loop);
+    free(local.worker.spawn.program);
+    free(local.log_path);
+    return local.exit_code;
+}
