@@ -165,6 +165,8 @@ class WorkerCase(unittest.TestCase):
         self.errors.close()
         mark = f"MILLRACE_WORKER={self.instance}"
         self.assertTrue(eventually(lambda: not processes_with(mark)), "processes were left")
+        locks = self.state / "workers"
+        self.assertTrue(eventually(lambda: not list(locks.iterdir())), "files were left")
         if self.scheduler.connection:
             self.scheduler.connection.close()
         self.scheduler.listener.close()
@@ -486,9 +488,11 @@ class Ends(WorkerCase):
     def test_a_new_worker_removes_stale_locks_only(self):
         folder = self.state / "workers"
         (folder / "dead.lock").touch()
+        (folder / "dead" / "0" / "temp").mkdir(parents=True)
         second = subprocess.Popen([WORKER, "--state", self.state, "--base", self.base],
                                   stderr=self.errors)
         self.assertTrue(eventually(lambda: not (folder / "dead.lock").exists()))
+        self.assertFalse((folder / "dead").exists())
         self.assertTrue((folder / f"{self.instance}.lock").exists())
         second.kill()
         second.wait()
