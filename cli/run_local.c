@@ -7,7 +7,7 @@
 #include "cli/run.h"
 #include "cli/spawn.h"
 #include "scheduler/scheduler.h"
-#include "scheduler/workers.h"
+#include "scheduler/absent.h"
 
 #include <signal.h>
 #include <stdlib.h>

@@ -11,7 +11,7 @@
 #include "millrace/messages.h"
 #include "scheduler/lock.h"
 #include "scheduler/store/read.h"
-#include "scheduler/workers.h"
+#include "scheduler/absent.h"
 
 #include <signal.h>
 #include <stdio.h>

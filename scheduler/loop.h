@@ -11,7 +11,7 @@
 #include "scheduler/store/store.h"
 
 struct peers;
-struct workers;
+struct absent;
 struct watch;
 
 /* An event that waits for the turn, with what keeps its strings alive. */
@@ -56,7 +56,7 @@ struct scheduler {
     uint64_t last_request;
 
     struct peers *peers;
-    struct workers *workers;
+    struct absent *absent;
     struct watch *watch; /* NULL with only_file */
 
     uv_prepare_t turn;

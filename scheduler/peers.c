@@ -7,8 +7,8 @@
 #include "base/mem.h"
 #include "base/unixsock.h"
 #include "millrace/messages.h"
+#include "scheduler/absent.h"
 #include "scheduler/commands.h"
-#include "scheduler/workers.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -73,7 +73,7 @@ static void close_peer(struct peer *peer)
     peer->is_closing = true;
     if (peer->role == PEER_WORKER && !scheduler->is_stopping) {
         log_info("worker_disconnected", "worker=%s", peer->instance);
-        workers_expect(scheduler->workers, peer->instance);
+        absent_expect(scheduler->absent, peer->instance);
     }
     uv_close((uv_handle_t *)&peer->pipe, on_peer_closed);
 }
@@ -157,7 +157,7 @@ static bool on_worker_hello(struct peer *peer, json_t *document)
         close_peer(former);
     peer->role = PEER_WORKER;
     peer->instance = mem_strdup(instance);
-    workers_returned(scheduler->workers, instance);
+    absent_returned(scheduler->absent, instance);
     log_info("worker_connected", "worker=%s pid=%lld slots=%lld attempts=%zu", instance,
              (long long)json_get_int(document, "pid", 0), (long long)up.slots, up.token_count);
     send_welcome(peer);

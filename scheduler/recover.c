@@ -3,9 +3,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "scheduler/absent.h"
 #include "scheduler/parse.h"
 #include "scheduler/watch.h"
-#include "scheduler/workers.h"
 
 #include <stdlib.h>
 
@@ -127,11 +127,11 @@ static void expect_workers(struct scheduler *scheduler)
     size_t count = core_bound_workers(scheduler->core, bound, BOUND_WORKERS_MAX);
 
     for (size_t i = 0; i < count; i++)
-        workers_expect(scheduler->workers, bound[i]);
+        absent_expect(scheduler->absent, bound[i]);
     free(bound);
 }
 
-bool recover(struct scheduler *scheduler, struct err *err)
+bool scheduler_recover(struct scheduler *scheduler, struct err *err)
 {
     struct recovery recovery = {.scheduler = scheduler};
     const char *only = scheduler->only_dag_id;

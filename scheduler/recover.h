@@ -6,6 +6,6 @@
 
 /* Makes the core and restores it; with only_dag_id, that DAG alone. Workers that unfinished
  * attempts are bound to are expected back, or found gone by their lock. */
-bool recover(struct scheduler *scheduler, struct err *err);
+bool scheduler_recover(struct scheduler *scheduler, struct err *err);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "scheduler/absent.h"
 #include "scheduler/commands.h"
 #include "scheduler/lock.h"
 #include "scheduler/loop.h"
@@ -10,7 +11,6 @@
 #include "scheduler/peers.h"
 #include "scheduler/recover.h"
 #include "scheduler/watch.h"
-#include "scheduler/workers.h"
 
 #include <stdlib.h>
 
@@ -56,12 +56,12 @@ static bool open_parts(struct scheduler *scheduler, struct dag *only, struct err
     scheduler->store = store_open(state, err);
     if (scheduler->store == NULL || !loop_open(scheduler, err))
         return false;
-    scheduler->workers = workers_open(scheduler, err);
-    if (scheduler->workers == NULL)
+    scheduler->absent = absent_open(scheduler, err);
+    if (scheduler->absent == NULL)
         return false;
     if (only == NULL)
         scheduler->watch = watch_open(scheduler);
-    if (!recover(scheduler, err))
+    if (!scheduler_recover(scheduler, err))
         return false;
     put_pools(scheduler);
     if (only != NULL) {
@@ -81,8 +81,8 @@ static void close_parts(struct scheduler *scheduler)
         peers_close(scheduler->peers);
     if (scheduler->watch != NULL)
         watch_close(scheduler->watch);
-    if (scheduler->workers != NULL)
-        workers_close(scheduler->workers);
+    if (scheduler->absent != NULL)
+        absent_close(scheduler->absent);
     if (scheduler->has_handles)
         loop_close(scheduler);
 }
@@ -131,7 +131,7 @@ void scheduler_free(struct scheduler *scheduler)
     loop_release(scheduler);
     peers_free(scheduler->peers);
     watch_free(scheduler->watch);
-    workers_free(scheduler->workers);
+    absent_free(scheduler->absent);
     if (scheduler->core != NULL)
         core_free(scheduler->core);
     store_close(scheduler->store);

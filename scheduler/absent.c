@@ -1,4 +1,4 @@
-#include "scheduler/workers.h"
+#include "scheduler/absent.h"
 
 #include "base/buf.h"
 #include "base/fs.h"
@@ -16,10 +16,10 @@
 
 #define POLL_MS 100
 
-struct workers {
+struct absent {
     struct scheduler *scheduler;
     uv_timer_t poll;
-    char **absent; /* instances */
+    char **instances;
     size_t count;
     size_t capacity;
 };
@@ -65,87 +65,87 @@ size_t workers_count_alive(const char *state_folder)
     return count;
 }
 
-static void drop(struct workers *workers, size_t index)
+static void drop(struct absent *absent, size_t index)
 {
-    free(workers->absent[index]);
-    workers->absent[index] = workers->absent[--workers->count];
+    free(absent->instances[index]);
+    absent->instances[index] = absent->instances[--absent->count];
 }
 
 static void on_poll(uv_timer_t *timer)
 {
-    struct workers *workers = timer->data;
-    struct scheduler *scheduler = workers->scheduler;
+    struct absent *absent = timer->data;
+    struct scheduler *scheduler = absent->scheduler;
 
-    for (size_t i = workers->count; i-- > 0;) {
-        if (worker_is_alive(scheduler->settings->state_folder, workers->absent[i]))
+    for (size_t i = absent->count; i-- > 0;) {
+        if (worker_is_alive(scheduler->settings->state_folder, absent->instances[i]))
             continue;
-        log_info("worker_gone", "worker=%s", workers->absent[i]);
+        log_info("worker_gone", "worker=%s", absent->instances[i]);
         struct event *event = inbox_add(scheduler, EVENT_WORKER_GONE, NULL);
-        event->as.worker_gone.instance = arena_strdup(&scheduler->turn_arena, workers->absent[i]);
-        drop(workers, i);
+        event->as.worker_gone.instance = arena_strdup(&scheduler->turn_arena, absent->instances[i]);
+        drop(absent, i);
     }
-    if (workers->count > 0)
+    if (absent->count > 0)
         (void)uv_timer_start(timer, on_poll, POLL_MS, 0);
 }
 
-void workers_expect(struct workers *workers, const char *instance)
+void absent_expect(struct absent *absent, const char *instance)
 {
-    for (size_t i = 0; i < workers->count; i++)
-        if (strcmp(workers->absent[i], instance) == 0)
+    for (size_t i = 0; i < absent->count; i++)
+        if (strcmp(absent->instances[i], instance) == 0)
             return;
-    if (workers->count == workers->capacity) {
-        workers->capacity = mem_grow(workers->capacity, workers->count + 1);
-        workers->absent =
-            mem_resize_array(workers->absent, workers->capacity, sizeof(*workers->absent));
+    if (absent->count == absent->capacity) {
+        absent->capacity = mem_grow(absent->capacity, absent->count + 1);
+        absent->instances =
+            mem_resize_array(absent->instances, absent->capacity, sizeof(*absent->instances));
     }
-    workers->absent[workers->count++] = mem_strdup(instance);
-    if (!workers->scheduler->is_stopping)
-        (void)uv_timer_start(&workers->poll, on_poll, 0, 0);
+    absent->instances[absent->count++] = mem_strdup(instance);
+    if (!absent->scheduler->is_stopping)
+        (void)uv_timer_start(&absent->poll, on_poll, 0, 0);
 }
 
-void workers_returned(struct workers *workers, const char *instance)
+void absent_returned(struct absent *absent, const char *instance)
 {
-    for (size_t i = workers->count; i-- > 0;)
-        if (strcmp(workers->absent[i], instance) == 0)
-            drop(workers, i);
+    for (size_t i = absent->count; i-- > 0;)
+        if (strcmp(absent->instances[i], instance) == 0)
+            drop(absent, i);
 }
 
-struct workers *workers_open(struct scheduler *scheduler, struct err *err)
+struct absent *absent_open(struct scheduler *scheduler, struct err *err)
 {
-    struct workers *workers = mem_alloc(sizeof(*workers));
+    struct absent *absent = mem_alloc(sizeof(*absent));
     char *folder = fs_join(scheduler->settings->state_folder, "workers");
     bool ok = fs_make_folders(folder, 0700, err);
 
     free(folder);
     if (!ok) {
-        free(workers);
+        free(absent);
         return NULL;
     }
-    workers->scheduler = scheduler;
-    (void)uv_timer_init(scheduler->loop, &workers->poll);
-    workers->poll.data = workers;
+    absent->scheduler = scheduler;
+    (void)uv_timer_init(scheduler->loop, &absent->poll);
+    absent->poll.data = absent;
     handle_opened(scheduler);
-    return workers;
+    return absent;
 }
 
 static void on_closed(uv_handle_t *handle)
 {
-    struct workers *workers = handle->data;
+    struct absent *absent = handle->data;
 
-    handle_closed(workers->scheduler);
+    handle_closed(absent->scheduler);
 }
 
-void workers_close(struct workers *workers)
+void absent_close(struct absent *absent)
 {
-    uv_close((uv_handle_t *)&workers->poll, on_closed);
+    uv_close((uv_handle_t *)&absent->poll, on_closed);
 }
 
-void workers_free(struct workers *workers)
+void absent_free(struct absent *absent)
 {
-    if (workers == NULL)
+    if (absent == NULL)
         return;
-    while (workers->count > 0)
-        drop(workers, workers->count - 1);
-    free(workers->absent);
-    free(workers);
+    while (absent->count > 0)
+        drop(absent, absent->count - 1);
+    free(absent->instances);
+    free(absent);
 }
