@@ -1,0 +1,171 @@
+/* The reference page of the DAG file, from the option tables. */
+#include "millrace/task_kind.h"
+#include "scheduler/dagfile/schema.h"
+#include "scheduler/dagfile/tables.h"
+
+#include <string.h>
+
+/* Tables below this depth are named, not written out: an expectation's own lists. */
+#define DEPTH_MAX 4
+
+static void add_enum(const struct option *option, struct buf *out)
+{
+    for (size_t i = 0; option->choices[i] != NULL; i++)
+        buf_printf(out, "%s`%s`", i == 0 ? "" : ", ", option->choices[i]);
+}
+
+static const char *type_name(const struct option *option)
+{
+    switch (option->type) {
+    case OPTION_STRING:
+        return "string";
+    case OPTION_BOOL:
+        return "true or false";
+    case OPTION_INT:
+        return "integer";
+    case OPTION_FLOAT:
+        return "number";
+    case OPTION_DURATION:
+        return "duration";
+    case OPTION_DATE:
+        return "date or time";
+    case OPTION_ENUM:
+        return "";
+    case OPTION_STRINGS:
+        return option->flags & OPTION_OR_SINGLE ? "string or list of strings" : "list of strings";
+    case OPTION_SCALAR:
+        return "string, number or boolean";
+    case OPTION_SCALARS:
+        return "list of strings, numbers or booleans";
+    case OPTION_OBJECT:
+        return option->flags & OPTION_OR_STRING ? "string or map" : "map";
+    case OPTION_OBJECTS:
+        return "list of maps";
+    case OPTION_MAP:
+        return "map by name";
+    case OPTION_TAGGED:
+        return "map with one key";
+    case OPTION_TAGGEDS:
+        return "list of maps with one key";
+    case OPTION_ANY:
+        return "any";
+    }
+    return "any";
+}
+
+/* A cell of a Markdown table: bars end it, line ends break it. */
+static void add_cell(const char *text, struct buf *out)
+{
+    for (; text != NULL && *text != '\0'; text++) {
+        if (*text == '|')
+            buf_add_char(out, '\\');
+        buf_add_char(out, *text == '\n' ? ' ' : *text);
+    }
+}
+
+static void add_row(const struct option *option, const char *prefix, struct buf *out)
+{
+    buf_printf(out, "| `%s%s` | ", prefix, option->key);
+    if (option->type == OPTION_ENUM)
+        add_enum(option, out);
+    else
+        buf_add_text(out, type_name(option));
+    if (option->flags & OPTION_NULLABLE)
+        buf_add_text(out, ", null");
+    buf_add_text(out, " | ");
+    if (option->flags & OPTION_REQUIRED)
+        buf_add_text(out, "*required*");
+    else if (option->fallback != NULL) {
+        buf_add_char(out, '`');
+        add_cell(option->fallback, out);
+        buf_add_char(out, '`');
+    }
+    buf_add_text(out, " | ");
+    add_cell(option->doc, out);
+    if (option->flags & OPTION_TEMPLATE)
+        buf_add_text(out, " *Template.*");
+    buf_add_text(out, " |\n");
+}
+
+static void add_rows(const struct option_table *table, const char *prefix, int depth,
+                     struct buf *out)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const struct option *option = &table->options[i];
+        const struct option_table *below =
+            option->fields != NULL ? option->fields : option->variants;
+        const char *between = option->type == OPTION_MAP ? ".NAME."
+                              : option->type == OPTION_OBJECTS || option->type == OPTION_TAGGEDS
+                                  ? "[]."
+                                  : ".";
+        add_row(option, prefix, out);
+        if (below == NULL || below == &task_table || below == &default_args_table ||
+            depth == DEPTH_MAX)
+            continue;
+        struct buf next = {0};
+        buf_printf(&next, "%s%s%s", prefix, option->key, between);
+        add_rows(below, buf_text(&next), depth + 1, out);
+        buf_release(&next);
+    }
+}
+
+static void add_table(const struct option_table *table, struct buf *out)
+{
+    if (table->count == 0) {
+        buf_add_text(out, "No options.\n\n");
+        return;
+    }
+    buf_add_text(out, "| key | type | default | meaning |\n|---|---|---|---|\n");
+    add_rows(table, "", 0, out);
+    buf_add_char(out, '\n');
+}
+
+static void add_kinds(struct buf *out)
+{
+    size_t count = 0;
+    const struct task_kind *const *kinds = task_kinds(&count);
+
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(out, "### `type: %s`\n\n%s\n\n", kinds[i]->name, kinds[i]->doc);
+        if (kinds[i]->options->doc != NULL && *kinds[i]->options->doc != '\0')
+            buf_printf(out, "%s\n\n", kinds[i]->options->doc);
+        add_table(kinds[i]->options, out);
+    }
+}
+
+static const char introduction[] =
+    "# The DAG file\n\n"
+    "Written by `millrace schema docs` from the option tables: change those, not this page.\n"
+    "`millrace check` reads a file by the same tables; `millrace schema dag` prints them as JSON\n"
+    "Schema for editors.\n\n"
+    "Durations carry a unit: `90s`, `1h30m`, `2d`. Booleans are `true` and `false` only. Anchors,\n"
+    "aliases, tags and merge keys are refused; `default_args` takes their place.\n\n";
+
+static const char templates[] =
+    "## Templates\n\n"
+    "Options marked *Template* may hold `{{ name | filter }}`. Names: `ds`, `ds_nodash`, `ts`,\n"
+    "`ts_nodash`, `logical_date`, `data_interval_start`, `data_interval_end`, `run_id`, `dag_id`,\n"
+    "`task_id`, `try_number`, `map_index`, `params.x`, `conf.x`, `var.x`, `tasks.T.outputs.k`.\n"
+    "Filters: `add_days(-7)`, `add(1h30m)`, `format(\"%Y/%m\")`, `ds`, `ds_nodash`, `ts`,\n"
+    "`ts_nodash`, `lower`, `upper`, `replace(\"a\", \"b\")`, `default(\"x\")`, `json`, and `sh`, "
+    "which\n"
+    "quotes for a shell and must end every template of a shell script. `{{ \"{{\" }}` writes two\n"
+    "braces.\n\n";
+
+void schema_docs(struct buf *out)
+{
+    buf_add_text(out, introduction);
+    buf_add_text(out, "## The DAG\n\n");
+    add_table(&dag_table, out);
+    buf_add_text(out, "## default_args\n\n");
+    add_table(&default_args_table, out);
+    buf_add_text(out, "## A task\n\n");
+    add_table(&task_table, out);
+    buf_add_text(out, templates);
+    buf_add_text(out, "## The options of each kind (`with`)\n\n");
+    add_kinds(out);
+    buf_add_text(out, "## millrace.yaml\n\n");
+    add_table(&settings_table, out);
+    out->len--; /* the last empty line */
+    out->ptr[out->len] = '\0';
+}
