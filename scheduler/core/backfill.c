@@ -114,18 +114,27 @@ void backfill_touch(struct core *core, struct backfill *backfill)
 
 void backfill_schedule_changed(struct core *core, struct backfill *backfill)
 {
+    const struct dag *dag = backfill->entry->current;
+    struct backfill_row *row = &backfill->row;
     struct interval interval = {0};
+    int64_t left = 0;
 
-    if (backfill->row.cursor_us != 0 && !interval_at(backfill->entry->current, &backfill->row,
-                                                     backfill->row.cursor_us, &interval)) {
-        /* The new schedule has no interval left in the range. */
-        backfill->row.cursor_us = 0;
-        check_complete(core, backfill);
-        tell(core, backfill, DECIDE_BACKFILL);
-        retire_if_over(core, backfill);
+    if (row->cursor_us != 0 && interval_at(dag, row, row->cursor_us, &interval)) {
+        row->cursor_us = interval.start_us;
+        left = timetable_count(dag, row->run_backwards ? row->from_us : row->cursor_us,
+                               row->run_backwards ? row->cursor_us : row->to_us,
+                               row->created_at_us);
+    } else {
+        row->cursor_us = 0; /* the new schedule has no interval left in the range */
+    }
+    if (row->total == row->made + row->skipped + left) {
+        backfill_touch(core, backfill);
         return;
     }
-    backfill_touch(core, backfill);
+    row->total = row->made + row->skipped + left;
+    check_complete(core, backfill);
+    tell(core, backfill, DECIDE_BACKFILL);
+    retire_if_over(core, backfill);
 }
 
 void backfill_start_runs(struct core *core, struct backfill *backfill)
