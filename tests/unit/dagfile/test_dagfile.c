@@ -1,0 +1,322 @@
+/* DAG files: what is found where in bad ones, and what good ones become. */
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "scheduler/dagfile/dagfile.h"
+#include "scheduler/dagfile/report.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define HEAD "dag_id: d\ntasks:\n"
+#define NOOP HEAD "  a: {type: noop}\n"
+
+static const struct pool_setting pools[] = {
+    {"default_pool", 128, NULL},
+    {"gpu",          2,   NULL}
+};
+
+struct loaded {
+    struct arena arena;
+    struct diags diags;
+    struct dag *dag;
+};
+
+static void load(struct loaded *l, struct str source)
+{
+    struct dagfile_input input = {source, "d.yaml", pools, COUNT(pools)};
+
+    *l = (struct loaded){0};
+    l->diags.arena = &l->arena;
+    l->dag = dagfile_parse(&input, &l->diags);
+}
+
+static void release(struct loaded *l)
+{
+    dag_unref(l->dag);
+    diags_release(&l->diags);
+    arena_release(&l->arena);
+}
+
+struct bad_case {
+    const char *source;
+    const char *code;
+    uint32_t line;
+    uint32_t column;
+    const char *text; /* part of message or hint */
+};
+
+static const struct bad_case bad_cases[] = {
+    {"",                                                                            "MR0108", 1,  1,  "empty"                      },
+    {"- a\n",                                                                       "MR0108", 1,  1,  "no map"                     },
+    {"a: [\n",                                                                      "MR0101", 2,  1,  "flow"                       },
+    {"a: b: c\n",                                                                   "MR0101", 1,  5,  "quotes around"              },
+    {NOOP "x: &a 1\n",                                                              "MR0103", 4,  4,  "anchors"                    },
+    {NOOP "x: *a\n",                                                                "MR0103", 4,  4,  "aliases"                    },
+    {NOOP "x: !!str 1\n",                                                           "MR0103", 4,  4,  "tags"                       },
+    {NOOP "<<: {}\n",                                                               "MR0103", 4,  1,  "merge"                      },
+    {NOOP "---\na: 1\n",                                                            "MR0103", 4,  1,  "second document"            },
+    {"dag_id: d\ndag_id: e\ntasks: {a: {type: noop}}\n",                            "MR0104", 2,  1,  "first in line 1"            },
+    {NOOP "schedule_interval: x\n",                                                 "MR0105", 4,  1,  "use `schedule`"             },
+    {NOOP "descripton: x\n",                                                        "MR0105", 4,  1,  "did you mean `description`?"},
+    {HEAD "  a: {type: noop, needs: [b]}\n",                                        "MR0105", 3,  19, "use `depends_on`"           },
+    {HEAD "  a: {type: noop, retries: x}\n",                                        "MR0106", 3,  28, "integer"                    },
+    {HEAD "  a: {type: noop, retry_delay: 30}\n",                                   "MR0106", 3,  32, "add a unit: 30s"            },
+    {NOOP "catchup: yes\n",                                                         "MR0106", 4,  10, "only true and false"        },
+    {NOOP "max_active_runs: 0\n",                                                   "MR0106", 4,  18, "between 1"                  },
+    {NOOP "description: 5\n",                                                       "MR0106", 4,  14, "quote it"                   },
+    {NOOP "x: 99999999999999999999\n",                                              "MR0106", 4,  4,  "64 bits"                    },
+    {HEAD "  a: {type: noop}\n  b: {type: noop, depends_on: [aa]}\n",               "MR0107", 4,  32,
+     "did you mean `a`?"                                                                                                           },
+    {"tasks: {a: {type: noop}}\n",                                                  "MR0108", 1,  1,  "dag_id"                     },
+    {HEAD "  a: {retries: 1}\n",                                                    "MR0108", 3,  6,  "type"                       },
+    {HEAD "  a: {type: command}\n",                                                 "MR0108", 3,  3,  "argv"                       },
+    {HEAD "  a: {type: noop, depends_on: b}\n  b: {type: noop, depends_on: [a]}\n", "MR0109", 4,  32,
+     "b → a → b"                                                                                                               },
+    {HEAD "  a: {type: noop, depends_on: a}\n",                                     "MR0110", 3,  31, "itself"                     },
+    {HEAD "  a: {type: noop}\n  b: {type: noop, depends_on: [a, a]}\n",             "MR0110", 4,  35, "twice"                      },
+    {HEAD "  a: {type: noop, pool: gpus}\n",                                        "MR0111", 3,  25, "did you mean `gpu`?"        },
+    {HEAD "  a: {type: nop}\n",                                                     "MR0112", 3,  13, "did you mean `noop`?"       },
+    {HEAD "  a: {type: command, with: {argv: [x, \"{{ dss }}\"]}}\n",               "MR0113", 3,  43,
+     "did you mean `ds`?"                                                                                                          },
+    {HEAD "  a: {type: command, with: {argv: [x, \"{{ params.p }}\"]}}\n",          "MR0113", 3,  43,
+     "not declared"                                                                                                                },
+    {HEAD "  a: {type: command, with: {argv: [x, \"{{ tasks.b.outputs.k }}\"]}}\n"
+          "  b: {type: noop}\n",                                               "MR0113", 3,  43, "does not depend on"         },
+    {HEAD "  a:\n    type: command\n    with:\n      argv:\n        - sh\n        - -c\n"
+          "        - |\n          echo\n          echo {{ ds }}\n",            "MR0114", 11, 16, "| sh"                       },
+    {NOOP "schedule: \"0 25 * * *\"\n",                                             "MR0115", 4,  14, ""                           },
+    {NOOP "timezone: Europe/Berln\n",                                               "MR0116", 4,  11, "Europe/Berlin"              },
+    {NOOP "timezone: ../../etc/passwd\n",                                           "MR0116", 4,  11, "unknown time zone"          },
+    {NOOP "start_date: 2026-02-30\n",                                               "MR0117", 4,  13, "2026-02-30"                 },
+    {NOOP "start_date: 2026-02-03\nend_date: 2026-02-01\n",                         "MR0117", 5,  11, "before"                     },
+    {"dag_id: a b\ntasks: {a: {type: noop}}\n",                                     "MR0118", 1,  9,  "id"                         },
+    {HEAD "  \"a b\": {type: noop}\n",                                              "MR0118", 3,  3,  "id"                         },
+    {"dag_id: d\ntasks: {}\n",                                                      "MR0119", 2,  8,  "at least 1"                 },
+    {NOOP "params: {p: {type: integer, default: x}}\n",                             "MR0120", 4,  38, "integer"                    },
+    {NOOP "schedule: {assets: [a]}\n",                                              "MR0121", 4,  20, "not supported"              },
+    {NOOP "doc: \"a\xff\"\n",                                                       "MR0101", 4,  8,  "UTF-8"                      },
+};
+
+static void finds(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(bad_cases); i++) {
+        const struct bad_case *bad = &bad_cases[i];
+        struct loaded l;
+        bool found = false;
+        struct buf report = {0};
+        load(&l, str_from(bad->source));
+        assert_null(l.dag);
+        report_text("d.yaml", str_from(bad->source), &l.diags, &report);
+        for (size_t k = 0; k < l.diags.count; k++) {
+            const struct diag *d = &l.diags.items[k];
+            found = found ||
+                    (strcmp(d->code, bad->code) == 0 && d->at.line == bad->line &&
+                     d->at.column == bad->column && strstr(buf_text(&report), bad->text) != NULL);
+            assert_non_null(report_title(d->code));
+        }
+        if (!found)
+            fail_msg("%s\nwanted %s at %u:%u with '%s', found:\n%s", bad->source, bad->code,
+                     bad->line, bad->column, bad->text, buf_text(&report));
+        buf_release(&report);
+        release(&l);
+    }
+}
+
+static const char good[] =
+    "\xEF\xBB\xBF"
+    "dag_id: churn\r\nschedule: \"0 2 * * *\"\r\ntimezone: Europe/Berlin\r\n"
+    "start_date: 2026-01-01\r\ntags: [b, a]\r\n"
+    "default_args: {retries: 3, retry_delay: 30s, retry_exponential_backoff: true,\r\n"
+    "  pool: gpu, env: {A: \"1\", B: \"2\"}}\r\n"
+    "params: {lake: {type: string, default: l}, n: 5, free: {type: integer}}\r\n"
+    "tasks:\r\n"
+    "  a: {type: noop, priority_weight: 5}\r\n"
+    "  b: {type: command, depends_on: a, retries: 0, env: {B: \"{{ ds }}\"},\r\n"
+    "      with: {argv: [x, \"{{ tasks.a.outputs.k }}\", \"{{ params.free }}\", no]}}\r\n"
+    "  c: {type: noop, depends_on: [a], trigger_rule: all_done, execution_timeout: 1h}\r\n"
+    "  d: {type: noop, depends_on: [c, b]}\r\n";
+
+static void reads(void **state)
+{
+    (void)state;
+    struct loaded l;
+
+    load(&l, (struct str){good, sizeof(good) - 1});
+    if (l.dag == NULL)
+        fail_msg("%s %s", l.diags.items[0].code, l.diags.items[0].message);
+    const struct dag *dag = l.dag;
+    assert_string_equal(dag->dag_id, "churn");
+    assert_int_equal(dag->schedule.kind, SCHEDULE_CRON);
+    assert_int_equal(dag->start_date_us, INT64_C(1767222000) * US_PER_SECOND);
+    assert_string_equal(dag->tags[0], "a");
+    assert_false(dag->catchup);
+    assert_int_equal(dag->max_active_runs, 16);
+    assert_int_equal(json_object_size(dag->params), 2);
+    assert_int_equal(dag->task_count, 4);
+    assert_int_equal(dag->tasks[0].retries, 3);
+    assert_int_equal(dag->tasks[0].retry_delay_us, 30 * US_PER_SECOND);
+    assert_true(dag->tasks[0].retry_backoff == 2.0);
+    assert_string_equal(dag->tasks[0].pool, "gpu");
+    assert_true(dag->tasks[0].outputs_used);
+    assert_false(dag->tasks[2].outputs_used);
+    assert_int_equal(dag->tasks[0].priority_weight_total, 8); /* d counts once */
+    assert_int_equal(dag->tasks[1].retries, 0);
+    assert_string_equal(json_get_string(dag->tasks[1].env, "A", ""), "1");
+    assert_string_equal(json_get_string(dag->tasks[1].env, "B", ""), "{{ ds }}");
+    assert_string_equal(
+        json_string_value(json_array_get(json_object_get(dag->tasks[1].options, "argv"), 3)), "no");
+    assert_int_equal(dag->tasks[2].trigger_rule, TRIGGER_RULE_ALL_DONE);
+    assert_int_equal(dag->tasks[2].execution_timeout_us, US_PER_HOUR);
+    assert_int_equal(dag->tasks[3].upstream_count, 2);
+    assert_int_equal(dag->tasks[3].upstream[0], 1);
+    assert_int_equal(dag->tasks[0].downstream_count, 2);
+    assert_int_equal(dag->source.len, sizeof(good) - 1);
+    assert_int_equal(dag_find_task(dag, STR("c")), 2);
+    assert_int_equal(strlen(dag->hash), 64);
+    release(&l);
+}
+
+static void schedules(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum schedule_kind kind;
+    } cases[] = {
+        {"",                         SCHEDULE_NONE },
+        {"schedule: null\n",         SCHEDULE_NONE },
+        {"schedule: \"@daily\"\n",   SCHEDULE_CRON },
+        {"schedule: \"@once\"\n",    SCHEDULE_ONCE },
+        {"schedule: {every: 15m}\n", SCHEDULE_EVERY},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct loaded l;
+        struct buf source = {0};
+        buf_printf(&source, "%s%s", NOOP, cases[i].text);
+        load(&l, buf_str(&source));
+        assert_non_null(l.dag);
+        assert_int_equal(l.dag->schedule.kind, cases[i].kind);
+        release(&l);
+        buf_release(&source);
+    }
+}
+
+static void prints_like_a_compiler(void **state)
+{
+    (void)state;
+    static const char source[] = "dag_id: d\ntasks:\n  features: {type: noop}\n"
+                                 "  train: {type: noop, depends_on: [featurs]} # \xC3\xA4\n";
+    struct loaded l;
+    struct buf out = {0};
+    struct buf json = {0};
+    struct jw w = {.out = &json};
+
+    load(&l, STR(source));
+    report_text("dags/d.yaml", STR(source), &l.diags, &out);
+    assert_string_equal(
+        buf_text(&out),
+        "error[MR0107]: task `train` depends on unknown task `featurs`\n"
+        " --> dags/d.yaml:4:36\n"
+        "  |\n"
+        "4 |   train: {type: noop, depends_on: [featurs]} # \xC3\xA4\n"
+        "  |                                    ^^^^^^^ did you mean `features`?\n");
+    report_json("d.yaml", &l.diags, &w);
+    assert_non_null(strstr(buf_text(&json), "\"code\":\"MR0107\",\"severity\":\"error\","
+                                            "\"file\":\"d.yaml\",\"line\":4,\"column\":36"));
+    buf_release(&out);
+    buf_release(&json);
+    release(&l);
+}
+
+static void stops_nesting(void **state)
+{
+    (void)state;
+    static const char *const openers[] = {"[", "- ", "{a: ", "? "};
+
+    for (size_t i = 0; i < COUNT(openers); i++) {
+        struct buf source = {0};
+        struct loaded l;
+        for (int k = 0; k < 100000; k++)
+            buf_add_text(&source, openers[i]);
+        load(&l, buf_str(&source));
+        assert_null(l.dag);
+        assert_int_equal(l.diags.error_count, 1);
+        release(&l);
+        buf_release(&source);
+    }
+}
+
+static void loads_ten_thousand_tasks(void **state)
+{
+    (void)state;
+    struct buf source = {0};
+    struct loaded l;
+
+    buf_add_text(&source, HEAD);
+    buf_add_text(&source, "  t0: {type: noop}\n");
+    for (int i = 1; i < 10000; i++)
+        buf_printf(&source, "  t%d: {type: command, depends_on: [t%d], with: {argv: [echo, x]}}\n",
+                   i, i - 1);
+    load(&l, buf_str(&source));
+    if (l.dag == NULL)
+        fail_msg("%u: %s", l.diags.items[0].at.line, l.diags.items[0].message);
+    assert_int_equal(l.dag->task_count, 10000);
+    assert_int_equal(l.dag->tasks[0].priority_weight_total, 10000);
+    release(&l);
+    buf_add_text(&source, "  one_more: {type: noop}\n");
+    load(&l, buf_str(&source));
+    assert_null(l.dag);
+    assert_string_equal(l.diags.items[0].code, "MR0119");
+    release(&l);
+    buf_release(&source);
+}
+
+/* Mutated files must be answered, whatever the answer is: the sanitizers watch. */
+static void survives_mutations(void **state)
+{
+    (void)state;
+    static const char alphabet[] = "\n\t :-[]{},\"'|>&*!?#%@`~\\a0{}\xC3\x00\xFF";
+    uint64_t seed = 42;
+
+    for (int round = 0; round < 3000; round++) {
+        char bytes[sizeof(good)];
+        struct loaded l;
+        memcpy(bytes, good, sizeof(good));
+        for (int k = 0; k < 1 + round % 4; k++) {
+            seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            bytes[(seed >> 33) % (sizeof(good) - 1)] =
+                alphabet[(seed >> 20) % (sizeof(alphabet) - 1)];
+        }
+        load(&l, (struct str){bytes, sizeof(good) - 1});
+        assert_true((l.dag != NULL) == (l.diags.error_count == 0));
+        struct buf report = {0};
+        report_text("d.yaml", (struct str){bytes, sizeof(good) - 1}, &l.diags, &report);
+        buf_release(&report);
+        release(&l);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(finds),
+        cmocka_unit_test(reads),
+        cmocka_unit_test(schedules),
+        cmocka_unit_test(prints_like_a_compiler),
+        cmocka_unit_test(stops_nesting),
+        cmocka_unit_test(loads_ten_thousand_tasks),
+        cmocka_unit_test(survives_mutations),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
