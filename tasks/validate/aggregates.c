@@ -13,7 +13,7 @@ static bool in_scan(struct validation *v, struct rule *rule, const char *aggrega
 {
     const char *range;
 
-    if (!compile_range(v, rule, aggregate, type, &range, err))
+    if (!rule_compile_range(v, rule, aggregate, type, &range, err))
         return false;
     rule->sql = aggregate;
     rule->metrics[0] = validation_add_metric(v, aggregate);
@@ -28,7 +28,7 @@ static bool in_query(struct validation *v, struct rule *rule, const struct compi
 {
     const char *range;
 
-    if (!compile_range(v, rule, "o", type, &range, err))
+    if (!rule_compile_range(v, rule, "o", type, &range, err))
         return false;
     rule->considered = arena_printf(v->arena, "%s IS NOT NULL", c->sql);
     rule->query = arena_printf(v->arena, "SELECT o, coalesce(%s, false) FROM (SELECT %s AS o%s)",
@@ -45,91 +45,91 @@ static bool aggregate(struct validation *v, struct rule *rule, const char *funct
     struct compiled_column c;
     bool keeps_type = strcmp(function, "min") == 0 || strcmp(function, "max") == 0;
 
-    if (!compile_column_of(v, rule, &c, err))
+    if (!rule_compile_column_of(v, rule, &c, err))
         return false;
-    if (!keeps_type && !sql_type_is_number(c.type))
+    if (!keeps_type && !sqltext_type_is_number(c.type))
         return err_set(err, ERR_INVALID, "the column is %s, and %s needs numbers", c.type,
                        function);
-    const char *name = sql_type_is_float(c.type) ? of_floats : function;
-    const char *sql = compile_filtered(v, rule, arena_printf(v->arena, "%s(%s)", name, c.sql));
+    const char *name = sqltext_type_is_float(c.type) ? of_floats : function;
+    const char *sql = rule_compile_filtered(v, rule, arena_printf(v->arena, "%s(%s)", name, c.sql));
     return in_scan(v, rule, sql, keeps_type ? c.type : "DOUBLE", err);
 }
 
-bool compile_column_min(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_column_min(struct validation *v, struct rule *rule, struct err *err)
 {
     return aggregate(v, rule, "min", "min", err);
 }
 
-bool compile_column_max(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_column_max(struct validation *v, struct rule *rule, struct err *err)
 {
     return aggregate(v, rule, "max", "max", err);
 }
 
-bool compile_column_mean(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_column_mean(struct validation *v, struct rule *rule, struct err *err)
 {
     return aggregate(v, rule, "avg", "favg", err);
 }
 
-bool compile_column_sum(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_column_sum(struct validation *v, struct rule *rule, struct err *err)
 {
     return aggregate(v, rule, "sum", "fsum", err);
 }
 
-bool compile_column_stdev(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_column_stdev(struct validation *v, struct rule *rule, struct err *err)
 {
     return aggregate(v, rule, "stddev_samp", "stddev_samp", err);
 }
 
-bool compile_non_null_share(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_non_null_share(struct validation *v, struct rule *rule, struct err *err)
 {
     struct compiled_column c;
 
-    if (!compile_column_of(v, rule, &c, err))
+    if (!rule_compile_column_of(v, rule, &c, err))
         return false;
-    const char *some = compile_filtered(v, rule, arena_printf(v->arena, "count(%s)", c.sql));
-    const char *all = compile_filtered(v, rule, "count(*)");
+    const char *some = rule_compile_filtered(v, rule, arena_printf(v->arena, "count(%s)", c.sql));
+    const char *all = rule_compile_filtered(v, rule, "count(*)");
     return in_scan(v, rule, arena_printf(v->arena, "(%s / nullif(%s, 0))", some, all), "DOUBLE",
                    err);
 }
 
-bool compile_median(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_median(struct validation *v, struct rule *rule, struct err *err)
 {
     struct compiled_column c;
 
-    if (!compile_column_of(v, rule, &c, err))
+    if (!rule_compile_column_of(v, rule, &c, err))
         return false;
-    const char *type = sql_type_is_number(c.type) ? "DOUBLE" : c.type;
+    const char *type = sqltext_type_is_number(c.type) ? "DOUBLE" : c.type;
     return in_query(v, rule, &c, arena_printf(v->arena, "median(%s)", c.sql), type, err);
 }
 
-bool compile_unique_count(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_unique_count(struct validation *v, struct rule *rule, struct err *err)
 {
     struct compiled_column c;
 
-    return compile_column_of(v, rule, &c, err) &&
+    return rule_compile_column_of(v, rule, &c, err) &&
            in_query(v, rule, &c, arena_printf(v->arena, "count(DISTINCT %s)", c.sql), "BIGINT",
                     err);
 }
 
-bool compile_unique_share(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_unique_share(struct validation *v, struct rule *rule, struct err *err)
 {
     struct compiled_column c;
 
-    return compile_column_of(v, rule, &c, err) &&
+    return rule_compile_column_of(v, rule, &c, err) &&
            in_query(v, rule, &c,
                     arena_printf(v->arena, "count(DISTINCT %s) / nullif(count(*), 0)", c.sql),
                     "DOUBLE", err);
 }
 
-bool compile_row_count(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_row_count(struct validation *v, struct rule *rule, struct err *err)
 {
-    return in_scan(v, rule, compile_filtered(v, rule, "count(*)"), "BIGINT", err);
+    return in_scan(v, rule, rule_compile_filtered(v, rule, "count(*)"), "BIGINT", err);
 }
 
-bool compile_row_count_equal(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_row_count_equal(struct validation *v, struct rule *rule, struct err *err)
 {
-    const char *count = compile_filtered(v, rule, "count(*)");
-    const char *value = sql_literal(v->arena, json_object_get(rule->kwargs, "value"));
+    const char *count = rule_compile_filtered(v, rule, "count(*)");
+    const char *value = sqltext_literal(v->arena, json_object_get(rule->kwargs, "value"));
 
     (void)err;
     rule->sql = count;
@@ -160,12 +160,12 @@ static bool quantile_sql(struct validation *v, const struct compiled_column *c,
         const json_t *largest = json_array_get(range, 1);
         const char *low = json_is_null(least) ? "true"
                                               : arena_printf(v->arena, "q%zu >= %s", i,
-                                                             sql_literal(v->arena, least));
+                                                             sqltext_literal(v->arena, least));
         const char *high = json_is_null(largest) ? "true"
                                                  : arena_printf(v->arena, "q%zu <= %s", i,
-                                                                sql_literal(v->arena, largest));
+                                                                sqltext_literal(v->arena, largest));
         inner = arena_printf(v->arena, "%s%squantile_disc(%s, %s) AS q%zu", inner,
-                             i == 0 ? "" : ", ", c->sql, sql_literal(v->arena, quantile), i);
+                             i == 0 ? "" : ", ", c->sql, sqltext_literal(v->arena, quantile), i);
         outer = arena_printf(v->arena,
                              "%s%sq%zu, coalesce((%s) AND (%s) AND q%zu IS NOT NULL, "
                              "false)",
@@ -177,14 +177,14 @@ static bool quantile_sql(struct validation *v, const struct compiled_column *c,
     return true;
 }
 
-bool compile_quantiles(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_quantiles(struct validation *v, struct rule *rule, struct err *err)
 {
     const json_t *ranges = json_object_get(rule->kwargs, "quantile_ranges");
     const json_t *quantiles = json_object_get(ranges, "quantiles");
     const json_t *values = json_object_get(ranges, "value_ranges");
     struct compiled_column c;
 
-    if (!compile_column_of(v, rule, &c, err))
+    if (!rule_compile_column_of(v, rule, &c, err))
         return false;
     if (json_array_size(quantiles) == 0 || json_array_size(quantiles) != json_array_size(values))
         return err_set(err, ERR_INVALID,
@@ -210,7 +210,7 @@ static bool as_of(const struct validation *v, const struct rule *rule, int64_t *
     return true;
 }
 
-bool compile_freshness(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_freshness(struct validation *v, struct rule *rule, struct err *err)
 {
     struct compiled_column c;
     int64_t now_us;
@@ -218,17 +218,17 @@ bool compile_freshness(struct validation *v, struct rule *rule, struct err *err)
     char limit[TIMEFMT_SIZE];
     char now[TIMEFMT_SIZE];
 
-    if (!compile_column_of(v, rule, &c, err) || !as_of(v, rule, &now_us, err))
+    if (!rule_compile_column_of(v, rule, &c, err) || !as_of(v, rule, &now_us, err))
         return false;
     if (!duration_parse(str_from(rule_string(rule, "max_age")), &age_us))
         return err_set(err, ERR_INVALID, "max_age: `%s` is no duration, as 6h or 2d",
                        rule_string(rule, "max_age"));
     (void)timefmt_utc(now_us, now);
     (void)timefmt_utc(now_us - age_us, limit);
-    const char *value = sql_type_is_time(c.type)
+    const char *value = sqltext_type_is_time(c.type)
                             ? arena_printf(v->arena, "CAST(%s AS TIMESTAMPTZ)", c.sql)
                             : arena_printf(v->arena, "TRY_CAST(%s AS TIMESTAMPTZ)", c.text);
-    const char *newest = compile_filtered(v, rule, arena_printf(v->arena, "max(%s)", value));
+    const char *newest = rule_compile_filtered(v, rule, arena_printf(v->arena, "max(%s)", value));
     rule->sql = newest;
     rule->metrics[0] = validation_add_metric(v, newest);
     rule->metrics[1] = validation_add_metric(

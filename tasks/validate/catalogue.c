@@ -4,7 +4,7 @@
 
 static const struct catalogue_entry entries[] = {
 #define EXPECT_NAMED(text, table, shape, compile, judge, pass, doc)                                \
-    {text, pass, compile_##compile, judge_##judge},
+    {text, pass, rule_compile_##compile, judge_##judge},
 #include "tasks/validate/expectations.def"
 };
 

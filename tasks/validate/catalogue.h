@@ -24,7 +24,7 @@ const struct catalogue_entry *catalogue_find(const char *name);
  * sums up a column, queries.c the rules with a query of their own, table.c those about the table.
  */
 #define EXPECT_NAMED(text, table, shape, compile, judge, pass, doc)                                \
-    bool compile_##compile(struct validation *v, struct rule *rule, struct err *err);
+    bool rule_compile_##compile(struct validation *v, struct rule *rule, struct err *err);
 #include "tasks/validate/expectations.def"
 
 bool judge_map(struct validation *v, struct rule *rule, struct err *err);

@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-bool compile_column(const struct validation *v, const char *name, struct compiled_column *ret,
-                    struct err *err)
+bool rule_compile_column(const struct validation *v, const char *name, struct compiled_column *ret,
+                         struct err *err)
 {
     const struct validation_column *column = validation_find_column(v, name);
     struct buf known = {0};
@@ -22,17 +22,17 @@ bool compile_column(const struct validation *v, const char *name, struct compile
     }
     ret->name = column->name;
     ret->type = column->type;
-    ret->sql = sql_identifier(v->arena, column->name);
+    ret->sql = sqltext_identifier(v->arena, column->name);
     ret->text = strcmp(column->type, "VARCHAR") == 0
                     ? ret->sql
                     : arena_printf(v->arena, "CAST(%s AS VARCHAR)", ret->sql);
     return true;
 }
 
-bool compile_column_of(const struct validation *v, const struct rule *rule,
-                       struct compiled_column *ret, struct err *err)
+bool rule_compile_column_of(const struct validation *v, const struct rule *rule,
+                            struct compiled_column *ret, struct err *err)
 {
-    return compile_column(v, rule_string(rule, "column"), ret, err);
+    return rule_compile_column(v, rule_string(rule, "column"), ret, err);
 }
 
 const char *rule_string(const struct rule *rule, const char *key)
@@ -70,7 +70,8 @@ static void add_counts(struct validation *v, struct rule *rule)
     rule->metric_count = 2;
 }
 
-bool compile_rows(struct validation *v, struct rule *rule, const char *considered, const char *good)
+bool rule_compile_rows(struct validation *v, struct rule *rule, const char *considered,
+                       const char *good)
 {
     rule->considered = considered;
     rule->bad = arena_printf(v->arena, "(%s) IS NOT TRUE", good);
@@ -82,7 +83,7 @@ bool compile_rows(struct validation *v, struct rule *rule, const char *considere
     return true;
 }
 
-bool compile_query_rows(struct validation *v, struct rule *rule, const char *bad)
+bool rule_compile_query_rows(struct validation *v, struct rule *rule, const char *bad)
 {
     const char *weight = rule->weight == NULL ? "1" : rule->weight;
 
@@ -97,25 +98,25 @@ bool compile_query_rows(struct validation *v, struct rule *rule, const char *bad
 static bool bound_literal(const struct validation *v, const json_t *bound, const char *type,
                           const char **ret, struct err *err)
 {
-    const char *literal = sql_literal(v->arena, bound);
+    const char *literal = sqltext_literal(v->arena, bound);
 
-    if (sql_type_is_text(type) && !json_is_string(bound))
+    if (sqltext_type_is_text(type) && !json_is_string(bound))
         return err_set(err, ERR_INVALID,
                        "the column is text (%s) and the bound %s is none: ingest it with another "
                        "type, or give the bound as a string",
                        type, literal);
-    if (sql_type_is_number(type) && !json_is_number(bound))
+    if (sqltext_type_is_number(type) && !json_is_number(bound))
         return err_set(err, ERR_INVALID, "the values are numbers (%s) and the bound %s is none",
                        type, literal);
-    if (sql_type_is_time(type) && json_is_string(bound))
+    if (sqltext_type_is_time(type) && json_is_string(bound))
         literal = arena_printf(v->arena, "CAST(%s AS %s)", literal,
                                strcmp(type, "DATE") == 0 ? "TIMESTAMP" : type);
     *ret = literal;
     return true;
 }
 
-bool compile_range(const struct validation *v, const struct rule *rule, const char *expression,
-                   const char *type, const char **ret_sql, struct err *err)
+bool rule_compile_range(const struct validation *v, const struct rule *rule, const char *expression,
+                        const char *type, const char **ret_sql, struct err *err)
 {
     const json_t *least = json_object_get(rule->kwargs, "min_value");
     const json_t *largest = json_object_get(rule->kwargs, "max_value");
@@ -140,8 +141,8 @@ bool compile_range(const struct validation *v, const struct rule *rule, const ch
     return true;
 }
 
-const char *compile_filtered(const struct validation *v, const struct rule *rule,
-                             const char *aggregate)
+const char *rule_compile_filtered(const struct validation *v, const struct rule *rule,
+                                  const char *aggregate)
 {
     if (rule->condition == NULL)
         return aggregate;

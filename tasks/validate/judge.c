@@ -248,8 +248,9 @@ static const char *members_table(struct validation *v, const struct rule *rule)
     size_t i;
     json_t *member;
 
-    json_array_foreach(set, i, member) buf_printf(&sql, "%s(%zu, %s)", i == 0 ? "" : ", ", i,
-                                                  sql_member(v->arena, member, rule->values[0]));
+    json_array_foreach(set, i, member)
+        buf_printf(&sql, "%s(%zu, %s)", i == 0 ? "" : ", ", i,
+                   sqltext_member(v->arena, member, rule->values[0]));
     const char *table = arena_printf(v->arena, "(VALUES %s) AS members(i, m)",
                                      sql.len == 0 ? "(-1, NULL)" : buf_text(&sql));
     buf_release(&sql);

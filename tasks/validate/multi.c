@@ -36,7 +36,7 @@ static bool columns_open(struct validation *v, struct rule *rule, struct columns
     json_array_foreach(list, i, name)
     {
         struct compiled_column *column = &columns->items[columns->count++];
-        if (!compile_column(v, json_string_value(name), column, err))
+        if (!rule_compile_column(v, json_string_value(name), column, err))
             return false;
         rule->values[rule->value_count++] = column->sql;
     }
@@ -48,7 +48,7 @@ static bool columns_open(struct validation *v, struct rule *rule, struct columns
     return true;
 }
 
-bool compile_multi_sum(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_multi_sum(struct validation *v, struct rule *rule, struct err *err)
 {
     struct columns columns;
     const char *sum = "";
@@ -57,12 +57,12 @@ bool compile_multi_sum(struct validation *v, struct rule *rule, struct err *err)
         return false;
     for (size_t i = 0; i < columns.count; i++)
         sum = arena_printf(v->arena, "%s%s%s", sum, i == 0 ? "" : " + ", columns.items[i].sql);
-    const char *total = sql_literal(v->arena, json_object_get(rule->kwargs, "sum_total"));
-    return compile_rows(v, rule, columns.considered,
-                        arena_printf(v->arena, "(%s) = %s", sum, total));
+    const char *total = sqltext_literal(v->arena, json_object_get(rule->kwargs, "sum_total"));
+    return rule_compile_rows(v, rule, columns.considered,
+                             arena_printf(v->arena, "(%s) = %s", sum, total));
 }
 
-bool compile_multi_distinct(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_multi_distinct(struct validation *v, struct rule *rule, struct err *err)
 {
     struct columns columns;
     struct buf equal = {0};
@@ -71,18 +71,19 @@ bool compile_multi_distinct(struct validation *v, struct rule *rule, struct err 
         return false;
     for (size_t i = 0; i < columns.count; i++)
         for (size_t k = i + 1; k < columns.count; k++)
-            if (sql_type_is_text(columns.items[i].type) == sql_type_is_text(columns.items[k].type))
+            if (sqltext_type_is_text(columns.items[i].type) ==
+                sqltext_type_is_text(columns.items[k].type))
                 buf_printf(&equal, "%scoalesce(%s = %s, false)", equal.len == 0 ? "" : " OR ",
                            columns.items[i].sql, columns.items[k].sql);
     /* Text and what is none are never the same value; DuckDB would try to cast. */
     const char *good =
         arena_printf(v->arena, "NOT (%s)", equal.len == 0 ? "false" : buf_text(&equal));
     buf_release(&equal);
-    return compile_rows(v, rule, columns.considered, good);
+    return rule_compile_rows(v, rule, columns.considered, good);
 }
 
 /* The rows grouped by their key, those groups of more than one: each stands for n rows. */
-static bool compile_doubled(struct validation *v, struct rule *rule)
+static bool rule_compile_doubled(struct validation *v, struct rule *rule)
 {
     const char *keys = "";
 
@@ -94,26 +95,26 @@ static bool compile_doubled(struct validation *v, struct rule *rule)
                               keys, validation_rows_of(v, rule), keys);
     rule->weight = "millrace_n";
     rule->sorted = true;
-    return compile_query_rows(v, rule, "true");
+    return rule_compile_query_rows(v, rule, "true");
 }
 
-bool compile_unique(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_unique(struct validation *v, struct rule *rule, struct err *err)
 {
     struct compiled_column c;
 
-    if (!compile_column_of(v, rule, &c, err))
+    if (!rule_compile_column_of(v, rule, &c, err))
         return false;
     rule->values[rule->value_count++] = c.sql;
     rule->considered = arena_printf(v->arena, "%s IS NOT NULL", c.sql);
-    return compile_doubled(v, rule);
+    return rule_compile_doubled(v, rule);
 }
 
-bool compile_compound_unique(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_compound_unique(struct validation *v, struct rule *rule, struct err *err)
 {
     struct columns columns;
 
     if (!columns_open(v, rule, &columns, err))
         return false;
     rule->considered = columns.considered;
-    return compile_doubled(v, rule);
+    return rule_compile_doubled(v, rule);
 }

@@ -9,37 +9,37 @@ static bool ordered(struct validation *v, struct rule *rule, const char *relatio
 {
     struct compiled_column c;
 
-    if (!compile_column_of(v, rule, &c, err))
+    if (!rule_compile_column_of(v, rule, &c, err))
         return false;
     rule->considered = arena_printf(v->arena, "%s IS NOT NULL", c.sql);
     rule->from =
         arena_printf(v->arena, "(SELECT %s, lag(%s) OVER () AS millrace_before%s) AS pairs", c.sql,
                      c.sql, validation_rows_of(v, rule));
     rule->values[rule->value_count++] = c.sql;
-    return compile_query_rows(
+    return rule_compile_query_rows(
         v, rule,
         arena_printf(v->arena, "millrace_before IS NOT NULL AND NOT (%s %s millrace_before)", c.sql,
                      relation));
 }
 
-bool compile_increasing(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_increasing(struct validation *v, struct rule *rule, struct err *err)
 {
     return ordered(v, rule, rule_flag(rule, "strictly") ? ">" : ">=", err);
 }
 
-bool compile_decreasing(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_decreasing(struct validation *v, struct rule *rule, struct err *err)
 {
     return ordered(v, rule, rule_flag(rule, "strictly") ? "<" : "<=", err);
 }
 
-bool compile_z_scores(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_z_scores(struct validation *v, struct rule *rule, struct err *err)
 {
     struct compiled_column c;
     const json_t *threshold = json_object_get(rule->kwargs, "threshold");
 
-    if (!compile_column_of(v, rule, &c, err))
+    if (!rule_compile_column_of(v, rule, &c, err))
         return false;
-    if (!sql_type_is_number(c.type))
+    if (!sqltext_type_is_number(c.type))
         return err_set(err, ERR_INVALID, "the column is %s, and z-scores need numbers", c.type);
     rule->considered = arena_printf(v->arena, "%s IS NOT NULL", c.sql);
     const char *rows = validation_rows_of(v, rule);
@@ -51,11 +51,11 @@ bool compile_z_scores(struct validation *v, struct rule *rule, struct err *err)
         "AS scores",
         c.sql, rows, c.sql, c.sql, rows);
     rule->values[rule->value_count++] = "millrace_v";
-    return compile_query_rows(
+    return rule_compile_query_rows(
         v, rule,
         arena_printf(v->arena, "NOT coalesce(%s < %s, true)",
                      rule_flag(rule, "double_sided") ? "abs(millrace_z)" : "millrace_z",
-                     sql_literal(v->arena, threshold)));
+                     sqltext_literal(v->arena, threshold)));
 }
 
 static bool open_other(struct validation *v, const char *path, const char **ret, struct err *err)
@@ -73,16 +73,16 @@ static bool open_other(struct validation *v, const char *path, const char **ret,
     return true;
 }
 
-bool compile_referential(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_referential(struct validation *v, struct rule *rule, struct err *err)
 {
     struct compiled_column c;
     const char *other;
     const char *key = rule_string(rule, "other_column");
 
-    if (!compile_column_of(v, rule, &c, err) ||
+    if (!rule_compile_column_of(v, rule, &c, err) ||
         !open_other(v, rule_string(rule, "dataset"), &other, err))
         return false;
-    const char *other_key = key[0] == '\0' ? c.sql : sql_identifier(v->arena, key);
+    const char *other_key = key[0] == '\0' ? c.sql : sqltext_identifier(v->arena, key);
     rule->considered = arena_printf(v->arena, "%s IS NOT NULL", c.sql);
     rule->from = arena_printf(v->arena,
                               "(SELECT %s AS millrace_v%s) AS x ANTI JOIN (SELECT %s AS millrace_k "
@@ -90,16 +90,16 @@ bool compile_referential(struct validation *v, struct rule *rule, struct err *er
                               c.sql, validation_rows_of(v, rule), other_key, other);
     rule->values[rule->value_count++] = "millrace_v";
     rule->sorted = true;
-    return compile_query_rows(v, rule, "true");
+    return rule_compile_query_rows(v, rule, "true");
 }
 
-bool compile_row_count_other(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_row_count_other(struct validation *v, struct rule *rule, struct err *err)
 {
     const char *other;
 
     if (!open_other(v, rule_string(rule, "other_table_name"), &other, err))
         return false;
-    rule->metrics[0] = validation_add_metric(v, compile_filtered(v, rule, "count(*)"));
+    rule->metrics[0] = validation_add_metric(v, rule_compile_filtered(v, rule, "count(*)"));
     rule->metric_count = 1;
     rule->query = arena_printf(v->arena, "SELECT count(*) FROM %s", other);
     rule->sql = rule->query;
@@ -110,7 +110,7 @@ static bool distinct(struct validation *v, struct rule *rule, bool only, bool al
 {
     struct compiled_column c;
 
-    if (!compile_column_of(v, rule, &c, err))
+    if (!rule_compile_column_of(v, rule, &c, err))
         return false;
     rule->considered = arena_printf(v->arena, "%s IS NOT NULL", c.sql);
     rule->from = arena_printf(v->arena, "(SELECT DISTINCT %s AS millrace_v%s)", c.sql,
@@ -122,22 +122,22 @@ static bool distinct(struct validation *v, struct rule *rule, bool only, bool al
     return true;
 }
 
-bool compile_distinct_in_set(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_distinct_in_set(struct validation *v, struct rule *rule, struct err *err)
 {
     return distinct(v, rule, true, false, err);
 }
 
-bool compile_distinct_contain(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_distinct_contain(struct validation *v, struct rule *rule, struct err *err)
 {
     return distinct(v, rule, false, true, err);
 }
 
-bool compile_distinct_equal(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_distinct_equal(struct validation *v, struct rule *rule, struct err *err)
 {
     return distinct(v, rule, true, true, err);
 }
 
-bool compile_most_common(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_most_common(struct validation *v, struct rule *rule, struct err *err)
 {
     const json_t *set = json_object_get(rule->kwargs, "value_set");
     struct compiled_column c;
@@ -145,10 +145,10 @@ bool compile_most_common(struct validation *v, struct rule *rule, struct err *er
     size_t i;
     json_t *member;
 
-    if (!compile_column_of(v, rule, &c, err))
+    if (!rule_compile_column_of(v, rule, &c, err))
         return false;
     json_array_foreach(set, i, member)
-        buf_printf(&members, "%s%s", i == 0 ? "" : ", ", sql_member(v->arena, member, c.type));
+        buf_printf(&members, "%s%s", i == 0 ? "" : ", ", sqltext_member(v->arena, member, c.type));
     rule->considered = arena_printf(v->arena, "%s IS NOT NULL", c.sql);
     rule->query = arena_printf(
         v->arena,
@@ -160,7 +160,7 @@ bool compile_most_common(struct validation *v, struct rule *rule, struct err *er
     return true;
 }
 
-bool compile_unexpected_rows(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_unexpected_rows(struct validation *v, struct rule *rule, struct err *err)
 {
     static const char mark[] = "{batch}";
     const char *text = rule_string(rule, "unexpected_rows_query");

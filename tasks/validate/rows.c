@@ -10,38 +10,39 @@ static bool column_rows(struct validation *v, struct rule *rule, const struct co
                         const char *good)
 {
     rule->values[rule->value_count++] = c->sql;
-    return compile_rows(v, rule, arena_printf(v->arena, "%s IS NOT NULL", c->sql), good);
+    return rule_compile_rows(v, rule, arena_printf(v->arena, "%s IS NOT NULL", c->sql), good);
 }
 
-bool compile_not_null(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_not_null(struct validation *v, struct rule *rule, struct err *err)
 {
     struct compiled_column c;
 
-    if (!compile_column_of(v, rule, &c, err))
+    if (!rule_compile_column_of(v, rule, &c, err))
         return false;
     rule->counts_missing = false;
-    return compile_rows(v, rule, "true", arena_printf(v->arena, "%s IS NOT NULL", c.sql));
+    return rule_compile_rows(v, rule, "true", arena_printf(v->arena, "%s IS NOT NULL", c.sql));
 }
 
-bool compile_null(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_null(struct validation *v, struct rule *rule, struct err *err)
 {
     struct compiled_column c;
 
-    if (!compile_column_of(v, rule, &c, err))
+    if (!rule_compile_column_of(v, rule, &c, err))
         return false;
     rule->counts_missing = false;
     rule->values[rule->value_count++] = c.sql;
-    return compile_rows(v, rule, "true", arena_printf(v->arena, "%s IS NULL", c.sql));
+    return rule_compile_rows(v, rule, "true", arena_printf(v->arena, "%s IS NULL", c.sql));
 }
 
-bool compile_between(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_between(struct validation *v, struct rule *rule, struct err *err)
 {
     struct compiled_column c;
     const char *range;
 
-    if (!compile_column_of(v, rule, &c, err) || !compile_range(v, rule, c.sql, c.type, &range, err))
+    if (!rule_compile_column_of(v, rule, &c, err) ||
+        !rule_compile_range(v, rule, c.sql, c.type, &range, err))
         return false;
-    if (sql_type_is_float(c.type)) /* DuckDB sorts NaN above all numbers */
+    if (sqltext_type_is_float(c.type)) /* DuckDB sorts NaN above all numbers */
         range = arena_printf(v->arena, "NOT isnan(%s) AND %s", c.sql, range);
     return column_rows(v, rule, &c, range);
 }
@@ -54,8 +55,8 @@ static const char *set_sql(const struct validation *v, const struct rule *rule,
     size_t i;
     json_t *member;
 
-    json_array_foreach(set, i, member) if (!json_is_null(member))
-        buf_printf(&sql, "%s%s", sql.len == 0 ? "" : ", ", sql_member(v->arena, member, c->type));
+    json_array_foreach(set, i, member) if (!json_is_null(member)) buf_printf(
+        &sql, "%s%s", sql.len == 0 ? "" : ", ", sqltext_member(v->arena, member, c->type));
     const char *list = "false";
     if (sql.len > 0)
         list = arena_printf(v->arena, "coalesce(%s IN (%s), false)", c->sql, buf_text(&sql));
@@ -63,18 +64,19 @@ static const char *set_sql(const struct validation *v, const struct rule *rule,
     return list;
 }
 
-bool compile_in_set(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_in_set(struct validation *v, struct rule *rule, struct err *err)
 {
     struct compiled_column c;
 
-    return compile_column_of(v, rule, &c, err) && column_rows(v, rule, &c, set_sql(v, rule, &c));
+    return rule_compile_column_of(v, rule, &c, err) &&
+           column_rows(v, rule, &c, set_sql(v, rule, &c));
 }
 
-bool compile_not_in_set(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_not_in_set(struct validation *v, struct rule *rule, struct err *err)
 {
     struct compiled_column c;
 
-    return compile_column_of(v, rule, &c, err) &&
+    return rule_compile_column_of(v, rule, &c, err) &&
            column_rows(v, rule, &c, arena_printf(v->arena, "NOT %s", set_sql(v, rule, &c)));
 }
 
@@ -83,7 +85,7 @@ bool compile_not_in_set(struct validation *v, struct rule *rule, struct err *err
 static const char *text_test(const struct validation *v, const struct compiled_column *c,
                              const char *pattern, bool is_regex)
 {
-    const char *literal = sql_text(v->arena, pattern);
+    const char *literal = sqltext_quoted(v->arena, pattern);
 
     if (is_regex)
         return arena_printf(v->arena, "regexp_matches(%s, %s)", c->text, literal);
@@ -95,7 +97,7 @@ static bool one_pattern(struct validation *v, struct rule *rule, bool is_regex, 
 {
     struct compiled_column c;
 
-    if (!compile_column_of(v, rule, &c, err))
+    if (!rule_compile_column_of(v, rule, &c, err))
         return false;
     const char *pattern = rule_string(rule, is_regex ? "regex" : "like_pattern");
     const char *test = text_test(v, &c, pattern, is_regex);
@@ -113,7 +115,7 @@ static bool pattern_list(struct validation *v, struct rule *rule, bool is_regex,
     size_t i;
     json_t *pattern;
 
-    if (!compile_column_of(v, rule, &c, err))
+    if (!rule_compile_column_of(v, rule, &c, err))
         return false;
     if (json_array_size(list) == 0)
         return err_set(err, ERR_INVALID, "the list of patterns is empty");
@@ -123,69 +125,70 @@ static bool pattern_list(struct validation *v, struct rule *rule, bool is_regex,
     return column_rows(v, rule, &c, negate ? arena_printf(v->arena, "NOT (%s)", test) : test);
 }
 
-bool compile_regex(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_regex(struct validation *v, struct rule *rule, struct err *err)
 {
     return one_pattern(v, rule, true, false, err);
 }
 
-bool compile_not_regex(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_not_regex(struct validation *v, struct rule *rule, struct err *err)
 {
     return one_pattern(v, rule, true, true, err);
 }
 
-bool compile_regex_list(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_regex_list(struct validation *v, struct rule *rule, struct err *err)
 {
     return pattern_list(v, rule, true, false, err);
 }
 
-bool compile_not_regex_list(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_not_regex_list(struct validation *v, struct rule *rule, struct err *err)
 {
     return pattern_list(v, rule, true, true, err);
 }
 
-bool compile_like(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_like(struct validation *v, struct rule *rule, struct err *err)
 {
     return one_pattern(v, rule, false, false, err);
 }
 
-bool compile_not_like(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_not_like(struct validation *v, struct rule *rule, struct err *err)
 {
     return one_pattern(v, rule, false, true, err);
 }
 
-bool compile_like_list(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_like_list(struct validation *v, struct rule *rule, struct err *err)
 {
     return pattern_list(v, rule, false, false, err);
 }
 
-bool compile_not_like_list(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_not_like_list(struct validation *v, struct rule *rule, struct err *err)
 {
     return pattern_list(v, rule, false, true, err);
 }
 
-bool compile_lengths_between(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_lengths_between(struct validation *v, struct rule *rule, struct err *err)
 {
     struct compiled_column c;
     const char *range;
 
-    if (!compile_column_of(v, rule, &c, err))
+    if (!rule_compile_column_of(v, rule, &c, err))
         return false;
     const char *length = arena_printf(v->arena, "length(%s)", c.text);
-    return compile_range(v, rule, length, "BIGINT", &range, err) && column_rows(v, rule, &c, range);
+    return rule_compile_range(v, rule, length, "BIGINT", &range, err) &&
+           column_rows(v, rule, &c, range);
 }
 
-bool compile_lengths_equal(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_lengths_equal(struct validation *v, struct rule *rule, struct err *err)
 {
     int64_t length = (int64_t)json_integer_value(json_object_get(rule->kwargs, "value"));
     struct compiled_column c;
 
-    return compile_column_of(v, rule, &c, err) &&
+    return rule_compile_column_of(v, rule, &c, err) &&
            column_rows(v, rule, &c,
                        arena_printf(v->arena, "length(%s) = %" PRId64, c.text, length));
 }
 
 /* ISO 8601 by a cast, then the written forms that dateutil reads and people use. */
-bool compile_date_parseable(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_date_parseable(struct validation *v, struct rule *rule, struct err *err)
 {
     static const char formats[] =
         "['%m/%d/%Y', '%m/%d/%y', '%m/%d/%Y %H:%M', '%m/%d/%y %H:%M', '%m/%d/%Y %H:%M:%S', "
@@ -194,9 +197,9 @@ bool compile_date_parseable(struct validation *v, struct rule *rule, struct err 
         "'%d %b %Y', '%d %B %Y', '%a, %d %b %Y %H:%M:%S']";
     struct compiled_column c;
 
-    if (!compile_column_of(v, rule, &c, err))
+    if (!rule_compile_column_of(v, rule, &c, err))
         return false;
-    if (sql_type_is_time(c.type))
+    if (sqltext_type_is_time(c.type))
         return column_rows(v, rule, &c, "true");
     return column_rows(v, rule, &c,
                        arena_printf(v->arena,
@@ -205,21 +208,21 @@ bool compile_date_parseable(struct validation *v, struct rule *rule, struct err 
                                     c.text, c.text, formats));
 }
 
-bool compile_strftime(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_strftime(struct validation *v, struct rule *rule, struct err *err)
 {
-    const char *format = sql_text(v->arena, rule_string(rule, "strftime_format"));
+    const char *format = sqltext_quoted(v->arena, rule_string(rule, "strftime_format"));
     struct compiled_column c;
 
-    return compile_column_of(v, rule, &c, err) &&
+    return rule_compile_column_of(v, rule, &c, err) &&
            column_rows(v, rule, &c,
                        arena_printf(v->arena, "try_strptime(%s, %s) IS NOT NULL", c.text, format));
 }
 
-bool compile_json_parseable(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_json_parseable(struct validation *v, struct rule *rule, struct err *err)
 {
     struct compiled_column c;
 
-    return compile_column_of(v, rule, &c, err) &&
+    return rule_compile_column_of(v, rule, &c, err) &&
            column_rows(v, rule, &c, arena_printf(v->arena, "json_valid(%s)", c.text));
 }
 
@@ -233,8 +236,8 @@ static bool pair_open(struct validation *v, struct rule *rule, struct pair *pair
 {
     const char *ignore = rule_string(rule, "ignore_row_if");
 
-    if (!compile_column(v, rule_string(rule, "column_A"), &pair->a, err) ||
-        !compile_column(v, rule_string(rule, "column_B"), &pair->b, err))
+    if (!rule_compile_column(v, rule_string(rule, "column_A"), &pair->a, err) ||
+        !rule_compile_column(v, rule_string(rule, "column_B"), &pair->b, err))
         return false;
     rule->values[rule->value_count++] = pair->a.sql;
     rule->values[rule->value_count++] = pair->b.sql;
@@ -246,23 +249,23 @@ static bool pair_open(struct validation *v, struct rule *rule, struct pair *pair
     return true;
 }
 
-bool compile_pair_greater(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_pair_greater(struct validation *v, struct rule *rule, struct err *err)
 {
     struct pair pair;
 
     return pair_open(v, rule, &pair, err) &&
-           compile_rows(v, rule, pair.considered,
-                        arena_printf(v->arena, "%s %s %s", pair.a.sql,
-                                     rule_flag(rule, "or_equal") ? ">=" : ">", pair.b.sql));
+           rule_compile_rows(v, rule, pair.considered,
+                             arena_printf(v->arena, "%s %s %s", pair.a.sql,
+                                          rule_flag(rule, "or_equal") ? ">=" : ">", pair.b.sql));
 }
 
-bool compile_pair_equal(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_pair_equal(struct validation *v, struct rule *rule, struct err *err)
 {
     struct pair pair;
 
     return pair_open(v, rule, &pair, err) &&
-           compile_rows(v, rule, pair.considered,
-                        arena_printf(v->arena, "%s = %s", pair.a.sql, pair.b.sql));
+           rule_compile_rows(v, rule, pair.considered,
+                             arena_printf(v->arena, "%s = %s", pair.a.sql, pair.b.sql));
 }
 
 /* A null in a listed pair stands for a missing value. */
@@ -272,10 +275,10 @@ static const char *pair_side(const struct validation *v, const struct compiled_c
     if (value == NULL || json_is_null(value))
         return arena_printf(v->arena, "%s IS NULL", c->sql);
     return arena_printf(v->arena, "coalesce(%s = %s, false)", c->sql,
-                        sql_member(v->arena, value, c->type));
+                        sqltext_member(v->arena, value, c->type));
 }
 
-bool compile_pair_in_set(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_pair_in_set(struct validation *v, struct rule *rule, struct err *err)
 {
     const json_t *pairs = json_object_get(rule->kwargs, "value_pairs_set");
     struct pair pair;
@@ -297,5 +300,5 @@ bool compile_pair_in_set(struct validation *v, struct rule *rule, struct err *er
     }
     const char *good = arena_strdup(v->arena, test.len == 0 ? "false" : buf_text(&test));
     buf_release(&test);
-    return compile_rows(v, rule, pair.considered, good);
+    return rule_compile_rows(v, rule, pair.considered, good);
 }

@@ -17,7 +17,7 @@ static const char *keep(struct arena *arena, struct buf *text)
     return copy;
 }
 
-const char *sql_identifier(struct arena *arena, const char *name)
+const char *sqltext_identifier(struct arena *arena, const char *name)
 {
     struct buf text = {0};
 
@@ -25,7 +25,7 @@ const char *sql_identifier(struct arena *arena, const char *name)
     return keep(arena, &text);
 }
 
-const char *sql_text(struct arena *arena, const char *literal)
+const char *sqltext_quoted(struct arena *arena, const char *literal)
 {
     struct buf text = {0};
 
@@ -33,7 +33,7 @@ const char *sql_text(struct arena *arena, const char *literal)
     return keep(arena, &text);
 }
 
-const char *sql_number(struct arena *arena, double value)
+const char *sqltext_number(struct arena *arena, double value)
 {
     char text[40];
 
@@ -47,30 +47,30 @@ const char *sql_number(struct arena *arena, double value)
     return arena_strdup(arena, text);
 }
 
-const char *sql_literal(struct arena *arena, const json_t *value)
+const char *sqltext_literal(struct arena *arena, const json_t *value)
 {
     if (json_is_string(value))
-        return sql_text(arena, json_string_value(value));
+        return sqltext_quoted(arena, json_string_value(value));
     if (json_is_integer(value))
         return arena_printf(arena, "%" PRId64, (int64_t)json_integer_value(value));
     if (json_is_real(value))
-        return sql_number(arena, json_real_value(value));
+        return sqltext_number(arena, json_real_value(value));
     if (json_is_boolean(value))
         return json_is_true(value) ? "true" : "false";
     return "NULL";
 }
 
-bool sql_type_is_text(const char *type)
+bool sqltext_type_is_text(const char *type)
 {
     return strcmp(type, "VARCHAR") == 0 || strncmp(type, "ENUM", 4) == 0;
 }
 
-bool sql_type_is_float(const char *type)
+bool sqltext_type_is_float(const char *type)
 {
     return strcmp(type, "DOUBLE") == 0 || strcmp(type, "FLOAT") == 0;
 }
 
-bool sql_type_is_number(const char *type)
+bool sqltext_type_is_number(const char *type)
 {
     static const char *const names[] = {"TINYINT",   "SMALLINT", "INTEGER", "BIGINT",  "UTINYINT",
                                         "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT", "UHUGEINT"};
@@ -78,24 +78,24 @@ bool sql_type_is_number(const char *type)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(type, names[i]) == 0)
             return true;
-    return sql_type_is_float(type) || strncmp(type, "DECIMAL", 7) == 0;
+    return sqltext_type_is_float(type) || strncmp(type, "DECIMAL", 7) == 0;
 }
 
-bool sql_type_is_time(const char *type)
+bool sqltext_type_is_time(const char *type)
 {
     return strcmp(type, "DATE") == 0 || strncmp(type, "TIMESTAMP", 9) == 0;
 }
 
-const char *sql_member(struct arena *arena, const json_t *value, const char *type)
+const char *sqltext_member(struct arena *arena, const json_t *value, const char *type)
 {
-    if (sql_type_is_text(type)) {
+    if (sqltext_type_is_text(type)) {
         if (json_is_string(value) || json_is_null(value))
-            return sql_literal(arena, value);
-        return sql_text(arena, sql_literal(arena, value));
+            return sqltext_literal(arena, value);
+        return sqltext_quoted(arena, sqltext_literal(arena, value));
     }
-    if (sql_type_is_number(type) && json_is_number(value))
-        return sql_literal(arena, value);
-    return arena_printf(arena, "TRY_CAST(%s AS %s)", sql_literal(arena, value), type);
+    if (sqltext_type_is_number(type) && json_is_number(value))
+        return sqltext_literal(arena, value);
+    return arena_printf(arena, "TRY_CAST(%s AS %s)", sqltext_literal(arena, value), type);
 }
 
 /* The index behind a quoted part that begins at `at`, or 0 when it is not closed. A doubled quote
@@ -107,7 +107,7 @@ static size_t skip_quoted(const char *text, size_t at)
     return end == NULL ? 0 : (size_t)(end - text) + 1;
 }
 
-bool sql_check_expression(const char *text, struct err *err)
+bool sqltext_check_expression(const char *text, struct err *err)
 {
     int depth = 0;
 

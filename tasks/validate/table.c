@@ -61,11 +61,11 @@ static bool type_matches(const char *actual, const char *wanted)
     return strcasecmp(actual, name) == 0;
 }
 
-bool compile_of_type(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_of_type(struct validation *v, struct rule *rule, struct err *err)
 {
     struct compiled_column c;
 
-    if (!compile_column_of(v, rule, &c, err))
+    if (!rule_compile_column_of(v, rule, &c, err))
         return false;
     rule->success = type_matches(c.type, rule_string(rule, "type_"));
     rule->observed = text_json(v->arena, json_string(c.type));
@@ -73,14 +73,14 @@ bool compile_of_type(struct validation *v, struct rule *rule, struct err *err)
     return true;
 }
 
-bool compile_in_type_list(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_in_type_list(struct validation *v, struct rule *rule, struct err *err)
 {
     const json_t *list = json_object_get(rule->kwargs, "type_list");
     struct compiled_column c;
     size_t i;
     json_t *name;
 
-    if (!compile_column_of(v, rule, &c, err))
+    if (!rule_compile_column_of(v, rule, &c, err))
         return false;
     json_array_foreach(list, i, name) rule->success =
         rule->success || type_matches(c.type, json_string_value(name));
@@ -96,7 +96,7 @@ static void settle_count(struct validation *v, struct rule *rule, bool success)
     rule->summary = arena_printf(v->arena, "%zu columns", v->column_count);
 }
 
-bool compile_column_count(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_column_count(struct validation *v, struct rule *rule, struct err *err)
 {
     const json_t *least = json_object_get(rule->kwargs, "min_value");
     const json_t *largest = json_object_get(rule->kwargs, "max_value");
@@ -113,7 +113,7 @@ bool compile_column_count(struct validation *v, struct rule *rule, struct err *e
     return true;
 }
 
-bool compile_column_count_equal(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_column_count_equal(struct validation *v, struct rule *rule, struct err *err)
 {
     int64_t wanted = json_get_int(rule->kwargs, "value", -1);
 
@@ -154,7 +154,7 @@ static json_t *list_minus(const json_t *list, const json_t *other)
     return rest;
 }
 
-bool compile_columns_set(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_columns_set(struct validation *v, struct rule *rule, struct err *err)
 {
     const json_t *wanted = json_object_get(rule->kwargs, "column_set");
     json_t *names = column_names(v);
@@ -178,7 +178,7 @@ bool compile_columns_set(struct validation *v, struct rule *rule, struct err *er
     return true;
 }
 
-bool compile_columns_list(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_columns_list(struct validation *v, struct rule *rule, struct err *err)
 {
     const json_t *wanted = json_object_get(rule->kwargs, "column_list");
     json_t *names = column_names(v);
@@ -202,7 +202,7 @@ bool compile_columns_list(struct validation *v, struct rule *rule, struct err *e
     return true;
 }
 
-bool compile_column_exists(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_column_exists(struct validation *v, struct rule *rule, struct err *err)
 {
     const char *name = rule_string(rule, "column");
     int64_t wanted = json_get_int(rule->kwargs, "column_index", -1);
@@ -217,10 +217,10 @@ bool compile_column_exists(struct validation *v, struct rule *rule, struct err *
     return true;
 }
 
-bool compile_row_change(struct validation *v, struct rule *rule, struct err *err)
+bool rule_compile_row_change(struct validation *v, struct rule *rule, struct err *err)
 {
     (void)err;
-    rule->metrics[0] = validation_add_metric(v, compile_filtered(v, rule, "count(*)"));
+    rule->metrics[0] = validation_add_metric(v, rule_compile_filtered(v, rule, "count(*)"));
     rule->metric_count = 1;
     return true;
 }

@@ -70,9 +70,9 @@ void text_add_value(struct engine_result *result, size_t column, struct jw *w)
         jw_null(w);
     else if (strcmp(type, "BOOLEAN") == 0)
         jw_bool(w, engine_bool(result, column));
-    else if (sql_type_is_float(type))
+    else if (sqltext_type_is_float(type))
         add_real(engine_real(result, column), w);
-    else if (sql_type_is_number(type))
+    else if (sqltext_type_is_number(type))
         jw_raw(w, engine_text(result, column)); /* digits, with a point if there is a scale */
     else
         jw_str(w, engine_text(result, column));

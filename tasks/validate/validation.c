@@ -82,7 +82,7 @@ static bool check_condition(struct validation *v, const struct rule *rule, struc
         return true;
     const char *sql =
         arena_printf(v->arena, "SELECT 1 FROM " VALIDATION_BATCH " WHERE (%s)", rule->condition);
-    return sql_check_expression(rule->condition, err) &&
+    return sqltext_check_expression(rule->condition, err) &&
            (engine_check_select(v->engine, sql, err) || err_wrap(err, "row_condition"));
 }
 
