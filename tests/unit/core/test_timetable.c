@@ -92,7 +92,7 @@ static const struct next_row next_rows[] = {
     {"every: aligned to start_date",             "every 1h",  "2026-01-01T00:20:00Z", NULL,         true,  NULL,
      "2026-01-05",                                                                                                                               "2026-01-01T00:20:00Z", "2026-01-01T01:20:00Z"},
     {"every: aligned to 1970",                   "every 7m",  NULL,                   NULL,         false, NULL,         "2026-01-01T00:00:00Z",
-     "2025-12-31T23:50:00Z",                                                                                                                                             "2025-12-31T23:57:00Z"},
+     "2025-12-31T23:53:00Z",                                                                                                                                             "2026-01-01T00:00:00Z"},
     {"once: at start_date",                      "once",      "2026-01-01",           NULL,         false, NULL,         "2026-01-05",           "2026-01-01",
      "2026-01-01"                                                                                                                                                                              },
     {"once: at first load",                      "once",      NULL,                   NULL,         false, NULL,         "2026-01-05",           "2026-01-05",
