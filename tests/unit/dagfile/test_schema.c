@@ -86,10 +86,11 @@ static void docs_are_up_to_date(void **state)
 
     schema_docs(&now);
     assert_true(fs_read_file("docs/dag-file.md", 4u * 1024 * 1024, &committed, &err));
-    if (!str_eq(buf_str(&now), buf_str(&committed)))
-        fail_msg("docs/dag-file.md is old: millrace schema docs > docs/dag-file.md");
+    bool equal = str_eq(buf_str(&now), buf_str(&committed));
     buf_release(&now);
     buf_release(&committed);
+    if (!equal)
+        fail_msg("docs/dag-file.md is old: millrace schema docs > docs/dag-file.md");
 }
 
 /* Loads settings from a folder that holds this millrace.yaml. */
