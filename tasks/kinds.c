@@ -6,6 +6,13 @@ static const struct task_kind *const kinds[] = {
 #undef TASK_KIND
 };
 
+const char *const task_kind_names[] = {
+#define TASK_KIND(name) #name,
+#include "tasks/kinds.def"
+#undef TASK_KIND
+    NULL,
+};
+
 #define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
 
 const struct task_kind *task_kind_find(struct str name)

@@ -31,4 +31,7 @@ struct task_kind {
 const struct task_kind *task_kind_find(struct str name);
 const struct task_kind *const *task_kinds(size_t *ret_count);
 
+/* Their names in the same order, ended by NULL. */
+extern const char *const task_kind_names[];
+
 #endif

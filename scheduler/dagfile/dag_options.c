@@ -1,5 +1,7 @@
 #include "scheduler/dagfile/tables.h"
 
+#include "millrace/task_kind.h"
+
 #include <stddef.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -8,13 +10,6 @@ static const char *const trigger_rules[] = {
 #define TRIGGER_RULE(name, text) text,
 #include "millrace/enums.def"
 #undef TRIGGER_RULE
-    NULL,
-};
-
-static const char *const kind_names[] = {
-#define TASK_KIND(name) #name,
-#include "tasks/kinds.def"
-#undef TASK_KIND
     NULL,
 };
 
@@ -48,7 +43,7 @@ static const char *const kind_names[] = {
 static const struct option default_args_options[] = {SHARED_OPTIONS};
 
 static const struct option task_options[] = {
-    {.key = "type", .type = OPTION_ENUM, .flags = OPTION_REQUIRED, .choices = kind_names,
+    {.key = "type", .type = OPTION_ENUM, .flags = OPTION_REQUIRED, .choices = task_kind_names,
      .doc = "What kind of task it is."},
     {.key = "with", .type = OPTION_ANY, .flags = OPTION_TEMPLATE | OPTION_NULLABLE,
      .doc = "The options of its kind."},
