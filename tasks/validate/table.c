@@ -5,6 +5,7 @@
 #include "tasks/validate/text.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -276,8 +277,12 @@ bool judge_row_change(struct validation *v, struct rule *rule, struct err *err)
         return true;
     }
     double least = json_get_number(rule->kwargs, "min_ratio", 0) * before;
-    double largest = json_get_number(rule->kwargs, "max_ratio", -1) * before;
-    rule->success = (double)rows >= least && (largest < 0 || (double)rows <= largest);
+    double largest = json_get_number(rule->kwargs, "max_ratio", INFINITY);
+    if (before > 0) /* of nothing, any number is a multiple where there is no limit */
+        largest *= before;
+    else if (isfinite(largest))
+        largest = 0;
+    rule->success = (double)rows >= least && (double)rows <= largest;
     rule->summary = arena_printf(v->arena, "%" PRId64 " rows against %.10g in the %zu before", rows,
                                  before, count);
     rule->details = text_json(

@@ -183,6 +183,27 @@ static void test_history_too_short_warns(void **state)
     run_close(&run);
 }
 
+/* After empty days: without a limit any number of rows will do, with one none. */
+static void test_history_of_nothing(void **state)
+{
+    static const char *const kwargs[] = {"{'min_ratio':0.5}", "{'max_ratio':2}"};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct buf suite = {0};
+        struct run run;
+        buf_printf(&suite, "{'expectations':[{'type':'expect_row_count_change','kwargs':%s}]}",
+                   kwargs[i]);
+        run_open(&run, *state, buf_text(&suite));
+        json_decref(run.history);
+        run.history = parse("[{\"content\":{\"rows\":0}}]");
+        run.v.history = run.history;
+        run_over(&run, data_sql);
+        assert_int_equal(run.rules.items[0]->success, i == 0);
+        run_close(&run);
+        buf_release(&suite);
+    }
+}
+
 static void test_nan_lies_nowhere(void **state)
 {
     struct run run;
@@ -310,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_condition_limits_all_counts),
         cmocka_unit_test(test_nothing_looked_at_warns),
         cmocka_unit_test(test_history_too_short_warns),
+        cmocka_unit_test(test_history_of_nothing),
         cmocka_unit_test(test_nan_lies_nowhere),
         cmocka_unit_test(test_exceptions_stay_with_their_rule),
         cmocka_unit_test(test_severity_decides),
