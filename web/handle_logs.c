@@ -100,7 +100,6 @@ static void write_lines(struct jw *w, struct str text, bool one_per_line)
         jw_begin_object(w);
         jw_key(w, "event");
         jw_str(w, line);
-        jw_kv_null(w, "timestamp");
         jw_end_object(w);
         if (one_per_line) {
             buf_add_char(w->out, '\n');

@@ -361,6 +361,9 @@ static void resume(struct exchange *exchange)
         return;
     exchange->suspended = false;
     MHD_resume_connection(exchange->connection);
+    /* libmicrohttpd wants to be run after this; not from here, which may be below it. */
+    if (!exchange->server->stopping)
+        (void)uv_timer_start(&exchange->server->timeout, on_timeout, 0, 0);
 }
 
 static void handle(struct exchange *exchange)
