@@ -406,6 +406,9 @@ static int serve_main(int argc, char **argv)
     if (count > 0)
         return command_usage_error(&serve_command, "it takes no arguments, only options");
     options.override.port = options.port;
+    /* On a terminal the banner is what matters; a log file or journal gets every state change. */
+    if (isatty(STDERR_FILENO))
+        (void)setenv("MILLRACE_LOG", "warn", 0);
     log_init("serve");
     if (!settings_load(&options.override, &settings, &err))
         return command_fail(&err);

@@ -1,0 +1,418 @@
+/* The scheduler from the outside: workers and web clients that speak frames, restarts, and locks.
+ */
+#include "tests/unit/scheduler/fixture.h"
+
+#include "base/fs.h"
+#include "base/json.h"
+#include "millrace/messages.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct fixture f;
+
+static const char one_task[] = "dag_id: one\n"
+                               "tasks:\n"
+                               "  only:\n"
+                               "    type: command\n"
+                               "    with: {argv: [echo, \"{{ run_id }}\"]}\n";
+
+static int setup(void **context)
+{
+    (void)context;
+    fixture_init(&f, "");
+    fixture_write(&f, "one.yaml", one_task);
+    return 0;
+}
+
+static int teardown(void **context)
+{
+    (void)context;
+    fixture_release(&f);
+    return 0;
+}
+
+static int64_t trigger(void)
+{
+    struct decision_reply reply =
+        fixture_command(&f, json_pack("{s:s, s:s, s:s}", "command", "trigger", "dag_id", "one",
+                                      "triggered_by", "cli"));
+
+    if (reply.err.code != ERR_NONE)
+        fail_msg("trigger: %s", reply.err.message);
+    return reply.row;
+}
+
+/* The token of the next attempt that the worker is told to start; the caller frees it. */
+static char *expect_start(struct peer_end *worker)
+{
+    json_t *start = peer_expect(&f, worker, "start");
+
+    assert_non_null(start);
+    assert_string_equal(json_get_string(start, "dag_id", ""), "one");
+    assert_string_equal(json_get_string(start, "task_kind", ""), "command");
+    assert_true(json_is_array(json_object_get(json_object_get(start, "options"), "argv")));
+    char *token = strdup(json_get_string(start, "token", ""));
+    json_decref(start);
+    return token;
+}
+
+static void expect_ack(struct peer_end *worker, const char *token)
+{
+    json_t *ack = peer_expect(&f, worker, "ack");
+
+    assert_non_null(ack);
+    assert_string_equal(json_get_string(ack, "token", ""), token);
+    json_decref(ack);
+}
+
+static void test_a_run_from_trigger_to_success(void **context)
+{
+    (void)context;
+    fixture_open(&f, NULL);
+    struct peer_end worker = worker_connect(&f, "w1", NULL);
+    int64_t run = trigger();
+    char *token = expect_start(&worker);
+
+    worker_end_attempt(&worker, token, "success");
+    expect_ack(&worker, token);
+    assert_int_equal(fixture_run_state(&f, run), RUN_SUCCESS);
+    /* The same report again, as after a lost ack: it is acknowledged, and changes nothing. */
+    worker_end_attempt(&worker, token, "failed");
+    expect_ack(&worker, token);
+    assert_int_equal(fixture_run_state(&f, run), RUN_SUCCESS);
+    free(token);
+    peer_close(&worker);
+}
+
+static void test_a_second_scheduler_is_refused(void **context)
+{
+    (void)context;
+    struct scheduler_options options = {.settings = &f.settings};
+    struct err err = {0};
+    char pid[24];
+
+    fixture_open(&f, NULL);
+    assert_null(scheduler_open(&f.loop, &options, &err));
+    assert_int_equal(err.code, ERR_CONFLICT);
+    (void)snprintf(pid, sizeof(pid), "%ld", (long)getpid());
+    assert_non_null(strstr(err.message, pid));
+}
+
+static void test_an_attempt_outlives_the_scheduler(void **context)
+{
+    (void)context;
+    fixture_open(&f, NULL);
+    struct peer_end worker = worker_connect(&f, "w1", NULL);
+    int64_t run = trigger();
+    char *token = expect_start(&worker);
+
+    fixture_close(&f);
+    assert_true(peer_wait_closed(&f, &worker));
+    (void)close(worker.fd);
+    buf_clear(&worker.in);
+    fixture_open(&f, NULL);
+    struct peer_end again = peer_connect(&f);
+    worker_say_hello(&again, "w1", token);
+    worker_end_attempt(&again, token, "success");
+    json_t *frame = peer_expect(&f, &again, "welcome");
+    assert_non_null(frame);
+    json_decref(frame);
+    expect_ack(&again, token);
+    assert_int_equal(fixture_run_state(&f, run), RUN_SUCCESS);
+    worker.fd = -1;
+    peer_close(&worker);
+    peer_close(&again);
+    free(token);
+}
+
+static void test_a_start_that_was_lost_is_sent_again(void **context)
+{
+    (void)context;
+    fixture_open(&f, NULL);
+    struct peer_end worker = worker_connect(&f, "w1", NULL);
+    int64_t run = trigger();
+    char *token = expect_start(&worker);
+
+    /* The connection breaks before the worker has read it: it comes back without the token. */
+    (void)close(worker.fd);
+    worker.fd = -1;
+    struct peer_end again = peer_connect(&f);
+    worker_say_hello(&again, "w1", NULL);
+    char *same = expect_start(&again);
+    assert_string_equal(same, token);
+    assert_int_equal(fixture_run_state(&f, run), RUN_RUNNING);
+    free(same);
+    free(token);
+    peer_close(&worker);
+    peer_close(&again);
+}
+
+static void test_only_a_free_lock_proves_a_worker_gone(void **context)
+{
+    (void)context;
+    fixture_open(&f, NULL);
+    struct peer_end worker = worker_connect(&f, "w1", NULL);
+    int64_t run = trigger();
+    char *token = expect_start(&worker);
+
+    (void)close(worker.fd);
+    worker.fd = -1;
+    for (int i = 0; i < 20; i++)
+        fixture_spin(&f);
+    assert_int_equal(fixture_run_state(&f, run), RUN_RUNNING);
+    peer_close(&worker); /* gives up the lock */
+    for (int i = 0; i < 250 && fixture_run_state(&f, run) == RUN_RUNNING; i++)
+        fixture_spin(&f);
+    assert_int_equal(fixture_run_state(&f, run), RUN_FAILED);
+    free(token);
+}
+
+static void test_a_worker_that_died_with_the_scheduler_is_found_gone(void **context)
+{
+    (void)context;
+    fixture_open(&f, NULL);
+    struct peer_end worker = worker_connect(&f, "w1", NULL);
+    int64_t run = trigger();
+    char *token = expect_start(&worker);
+
+    fixture_close(&f);
+    peer_close(&worker);
+    fixture_open(&f, NULL);
+    for (int i = 0; i < 250 && fixture_run_state(&f, run) == RUN_RUNNING; i++)
+        fixture_spin(&f);
+    assert_int_equal(fixture_run_state(&f, run), RUN_FAILED);
+    free(token);
+}
+
+static void test_web_clients_get_replies_and_notes(void **context)
+{
+    (void)context;
+    fixture_open(&f, NULL);
+    struct peer_end web = peer_connect(&f);
+
+    peer_send(&web, json_pack("{s:s, s:i}", "kind", "web_hello", "protocol", MESSAGES_PROTOCOL));
+    peer_send(&web, json_pack("{s:s, s:i, s:s, s:s}", "kind", "command", "id", 41, "command",
+                              "trigger", "dag_id", "one"));
+    json_t *reply = peer_expect(&f, &web, "reply");
+    assert_non_null(reply);
+    assert_int_equal(json_get_int(reply, "id", 0), 41);
+    assert_null(json_object_get(reply, "error"));
+    assert_int_equal(json_get_int(reply, "row", 0), 1);
+    json_decref(reply);
+    json_t *note = peer_expect(&f, &web, "notify");
+    assert_non_null(note);
+    assert_true(json_get_int(note, "seq", 0) > 0);
+    json_decref(note);
+    peer_close(&web);
+}
+
+static void test_bad_commands_are_refused_by_name(void **context)
+{
+    (void)context;
+    static const struct {
+        const char *document;
+        enum err_code code;
+        const char *says;
+    } cases[] = {
+        {"{\"command\": \"fly\"}",                                                      ERR_BAD_REQUEST, "fly"         },
+        {"{}",                                                                          ERR_BAD_REQUEST, "no command"  },
+        {"{\"command\": \"trigger\"}",                                                  ERR_BAD_REQUEST, "dag_id"      },
+        {"{\"command\": \"trigger\", \"dag_id\": \"../x\"}",                            ERR_BAD_REQUEST, "dag_id"      },
+        {"{\"command\": \"trigger\", \"dag_id\": 5}",                                   ERR_BAD_REQUEST, "dag_id"      },
+        {"{\"command\": \"trigger\", \"dag_id\": \"none\"}",                            ERR_NOT_FOUND,   "none"        },
+        {"{\"command\": \"trigger\", \"dag_id\": \"one\", \"conf\": []}",               ERR_BAD_REQUEST, "conf"        },
+        {"{\"command\": \"trigger\", \"dag_id\": \"one\", \"logical_date\": \"x\"}",
+         ERR_BAD_REQUEST,                                                                                "logical_date"},
+        {"{\"command\": \"trigger\", \"dag_id\": \"one\", \"interval_start\": 5}",      ERR_BAD_REQUEST,
+         "interval_end"                                                                                                },
+        {"{\"command\": \"set_paused\", \"dag_id\": \"one\"}",                          ERR_BAD_REQUEST, "is_paused"   },
+        {"{\"command\": \"backfill_create\", \"dag_id\": \"one\", \"from\": 1}",        ERR_BAD_REQUEST,
+         "to"                                                                                                          },
+        {"{\"command\": \"backfill_control\", \"backfill\": 1, \"action\": \"x\"}",     ERR_BAD_REQUEST,
+         "action"                                                                                                      },
+        {"{\"command\": \"backfill_control\", \"backfill\": 1, \"action\": \"pause\"}",
+         ERR_NOT_FOUND,                                                                                  "1"           },
+    };
+    struct err err;
+
+    fixture_open(&f, NULL);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct decision_reply reply =
+            fixture_command(&f, json_parse(str_from(cases[i].document), &err));
+        if (reply.err.code != cases[i].code || strstr(reply.err.message, cases[i].says) == NULL)
+            fail_msg("%s: %s: %s", cases[i].document, err_name(reply.err.code), reply.err.message);
+    }
+}
+
+static void test_two_triggers_of_one_turn_do_not_collide(void **context)
+{
+    (void)context;
+    fixture_open(&f, NULL);
+    struct peer_end web = peer_connect(&f);
+    int errors = 0;
+
+    peer_send(&web, json_pack("{s:s, s:i}", "kind", "web_hello", "protocol", MESSAGES_PROTOCOL));
+    for (int i = 0; i < 2; i++)
+        peer_send(&web, json_pack("{s:s, s:i, s:s, s:s, s:s}", "kind", "command", "id", i,
+                                  "command", "trigger", "dag_id", "one", "run_id", "mine"));
+    for (int i = 0; i < 2; i++) {
+        json_t *reply = peer_expect(&f, &web, "reply");
+        assert_non_null(reply);
+        const json_t *error = json_object_get(reply, "error");
+        if (error != NULL) {
+            assert_string_equal(json_get_string(error, "code", ""), "conflict");
+            errors++;
+        }
+        json_decref(reply);
+    }
+    assert_int_equal(errors, 1);
+    assert_false(f.has_ended);
+    peer_close(&web);
+}
+
+static void test_peers_that_make_no_sense_are_cut_off(void **context)
+{
+    (void)context;
+    static const char *const frames[] = {
+        "{\"kind\": \"nonsense\"}",
+        "not json",
+        "{\"kind\": \"command\", \"id\": 1, \"command\": \"reparse\"}",
+        "{\"kind\": \"web_hello\", \"protocol\": 99}",
+        "{\"kind\": \"worker_hello\", \"protocol\": 1, \"instance\": \"../../x\", \"slots\": 1}",
+        "{\"kind\": \"worker_hello\", \"protocol\": 1, \"instance\": \"w\", \"slots\": 1,"
+        " \"tokens\": [5]}",
+        "{\"kind\": \"started\", \"token\": \"t\"}",
+    };
+
+    fixture_open(&f, NULL);
+    for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
+        struct peer_end peer = peer_connect(&f);
+        unsigned char prefix[4] = {(unsigned char)strlen(frames[i]), 0, 0, 0};
+        struct err err;
+        assert_true(fs_write_all(peer.fd, prefix, 4, &err));
+        assert_true(fs_write_all(peer.fd, frames[i], strlen(frames[i]), &err));
+        if (!peer_wait_closed(&f, &peer))
+            fail_msg("still open after %s", frames[i]);
+        peer_close(&peer);
+    }
+    struct peer_end peer = peer_connect(&f);
+    struct err err;
+    assert_true(fs_write_all(peer.fd, "\xff\xff\xff\xff", 4, &err));
+    assert_true(peer_wait_closed(&f, &peer));
+    peer_close(&peer);
+}
+
+static void test_run_leaves_workers_of_other_dags_alone(void **context)
+{
+    (void)context;
+    static const char other[] = "dag_id: other\n"
+                                "tasks:\n"
+                                "  x: {type: noop}\n";
+    char path[800];
+
+    fixture_open(&f, NULL);
+    struct peer_end worker = worker_connect(&f, "w1", NULL);
+    int64_t run = trigger();
+    char *token = expect_start(&worker);
+    fixture_close(&f);
+    (void)close(worker.fd);
+    worker.fd = -1;
+
+    fixture_write(&f, "other.yaml", other);
+    (void)snprintf(path, sizeof(path), "%s/other.yaml", f.dags);
+    fixture_open(&f, path);
+    assert_string_equal(scheduler_only_dag_id(f.scheduler), "other");
+    struct peer_end again = peer_connect(&f);
+    worker_say_hello(&again, "w1", token);
+    assert_true(peer_wait_closed(&f, &again));
+    assert_int_equal(fixture_run_state(&f, run), RUN_RUNNING);
+    peer_close(&again);
+    peer_close(&worker);
+    free(token);
+}
+
+static void test_a_full_disk_ends_the_scheduler(void **context)
+{
+    (void)context;
+    struct rlimit before;
+
+    (void)signal(SIGXFSZ, SIG_IGN);
+    fixture_open(&f, NULL);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    struct rlimit tight = {.rlim_cur = 4096, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    struct peer_end web = peer_connect(&f);
+    peer_send(&web, json_pack("{s:s, s:i}", "kind", "web_hello", "protocol", MESSAGES_PROTOCOL));
+    peer_send(&web, json_pack("{s:s, s:i, s:s, s:s}", "kind", "command", "id", 1, "command",
+                              "trigger", "dag_id", "one"));
+    for (int i = 0; i < 250 && !f.has_ended; i++)
+        fixture_spin(&f);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_true(f.has_ended);
+    assert_int_equal(f.why.code, ERR_IO);
+    fixture_close(&f);
+    /* Nothing was answered, and nothing of it is there. */
+    assert_null(peer_expect(&f, &web, "reply"));
+    peer_close(&web);
+    fixture_open(&f, NULL);
+    assert_int_equal(trigger(), 1);
+}
+
+static void test_the_stop_command_is_answered_first(void **context)
+{
+    (void)context;
+    fixture_open(&f, NULL);
+    struct decision_reply reply = fixture_command(&f, json_pack("{s:s}", "command", "stop"));
+
+    assert_int_equal(reply.err.code, ERR_NONE);
+    assert_true(f.has_ended);
+    assert_int_equal(f.why.code, ERR_NONE);
+}
+
+static void test_long_state_paths_work(void **context)
+{
+    (void)context;
+    fixture_release(&f);
+    fixture_init(&f,
+                 "/a-folder-whose-name-alone-is-longer-than-most/and-another-one-below-it-to-go-"
+                 "well-beyond-the-size-of-a-socket-address");
+    fixture_write(&f, "one.yaml", one_task);
+    assert_true(strlen(f.state) > 108);
+    fixture_open(&f, NULL);
+    struct peer_end worker = worker_connect(&f, "w1", NULL);
+    peer_close(&worker);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_run_from_trigger_to_success),
+        TEST(test_a_second_scheduler_is_refused),
+        TEST(test_an_attempt_outlives_the_scheduler),
+        TEST(test_a_start_that_was_lost_is_sent_again),
+        TEST(test_only_a_free_lock_proves_a_worker_gone),
+        TEST(test_a_worker_that_died_with_the_scheduler_is_found_gone),
+        TEST(test_web_clients_get_replies_and_notes),
+        TEST(test_bad_commands_are_refused_by_name),
+        TEST(test_two_triggers_of_one_turn_do_not_collide),
+        TEST(test_peers_that_make_no_sense_are_cut_off),
+        TEST(test_run_leaves_workers_of_other_dags_alone),
+        TEST(test_a_full_disk_ends_the_scheduler),
+        TEST(test_the_stop_command_is_answered_first),
+        TEST(test_long_state_paths_work),
+    };
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
