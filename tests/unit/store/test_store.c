@@ -58,7 +58,7 @@ static struct version_row make_version(void)
 
 static struct run_row make_run(int64_t id, int64_t logical_date_us)
 {
-    static char names[8][16];
+    static char names[8][32];
     (void)snprintf(names[id % 8], sizeof(names[0]), "run-%lld", (long long)id);
     return (struct run_row){.id = id,
                             .dag_id = "etl",
@@ -537,7 +537,7 @@ static void test_full_disk_fails_the_commit_for_good(void **context)
         struct decision item = {.kind = DECIDE_RUN_NEW};
         item.as.run.row = make_run(id, 100 + id);
         item.as.run.dag = &dag;
-        char run_id[16];
+        char run_id[32];
         (void)snprintf(run_id, sizeof(run_id), "r%lld", (long long)id);
         item.as.run.row.run_id = run_id;
         ok = commit(store, &item, 1);
