@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#define WORLDS 400
+#define WORLDS 2000
 #define STEPS 300
 
 static uint64_t seed;
@@ -226,6 +226,61 @@ static void calm_down(struct world *world)
     }
 }
 
+/* Whether a task runs follows from how its upstreams ended in the end, whatever came first. */
+static bool naive_runs(const struct stored_run *run, const struct dag_task *spec)
+{
+    uint32_t success = 0;
+    uint32_t failed = 0;
+    uint32_t upstream_failed = 0;
+    uint32_t skipped = 0;
+    uint32_t all = spec->upstream_count;
+
+    for (uint32_t i = 0; i < all; i++) {
+        enum task_state state = run->tasks[spec->upstream[i]].state;
+        success += state == TASK_SUCCESS;
+        failed += state == TASK_FAILED;
+        upstream_failed += state == TASK_UPSTREAM_FAILED;
+        skipped += state == TASK_SKIPPED;
+    }
+    switch (all == 0 ? TRIGGER_RULE_ALWAYS : spec->trigger_rule) {
+    case TRIGGER_RULE_ALL_SUCCESS:
+        return success == all;
+    case TRIGGER_RULE_ALL_FAILED:
+        return failed + upstream_failed == all;
+    case TRIGGER_RULE_ALL_DONE_MIN_ONE_SUCCESS:
+        return success > 0 && skipped == 0;
+    case TRIGGER_RULE_ALL_SKIPPED:
+        return skipped == all;
+    case TRIGGER_RULE_ONE_SUCCESS:
+        return success > 0;
+    case TRIGGER_RULE_ONE_FAILED:
+        return failed + upstream_failed > 0;
+    case TRIGGER_RULE_ONE_DONE:
+        return success + failed > 0;
+    case TRIGGER_RULE_NONE_FAILED:
+        return failed + upstream_failed == 0;
+    case TRIGGER_RULE_NONE_FAILED_MIN_ONE_SUCCESS:
+        return failed + upstream_failed == 0 && success > 0;
+    case TRIGGER_RULE_NONE_SKIPPED:
+        return skipped == 0;
+    case TRIGGER_RULE_ALL_DONE:
+    case TRIGGER_RULE_ALWAYS:
+    case TRIGGER_RULE_COUNT:
+        break;
+    }
+    return true;
+}
+
+static void check_rules(const struct stored_run *run)
+{
+    for (size_t t = 0; t < run->task_count; t++) {
+        const struct task_row *row = &run->tasks[t];
+        bool ran = row->state == TASK_SUCCESS || row->state == TASK_FAILED ||
+                   (row->state == TASK_SKIPPED && strcmp(row->reason, "skipped") == 0);
+        assert_int_equal(ran, naive_runs(run, &run->dag->tasks[t]));
+    }
+}
+
 static void check_ended(const struct world *world)
 {
     for (size_t i = 0; i < world->rows.run_count; i++) {
@@ -233,6 +288,8 @@ static void check_ended(const struct world *world)
         if (!run_state_is_final(run->row.state))
             fail_msg("run %s of %s is %s", run->row.run_id, run->row.dag_id,
                      run_state_name(run->row.state));
+        if (run->row.started_at_us != 0)
+            check_rules(run);
         bool leaf_failed = false;
         for (size_t t = 0; t < run->task_count; t++) {
             if (run->row.started_at_us != 0)

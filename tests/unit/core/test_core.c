@@ -1,0 +1,266 @@
+/* The core at its interface: commands and their refusals, several events in one turn, wake-ups. */
+#include "base/clock.h"
+#include "base/timefmt.h"
+#include "tests/scenarios/dag_script.h"
+#include "tests/scenarios/world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define NOW INT64_C(1767225600000000) /* 2026-01-01 */
+
+static void begin(struct world *world, const char *dag)
+{
+    world_init(world);
+    world->now_us = NOW;
+    world_start_core(world);
+    world_load(world, dag_script("etl", dag));
+    world_worker_up(world, world_worker(world, "w"));
+}
+
+static struct event trigger_event(const char *run_id)
+{
+    struct event event = {.kind = EVENT_TRIGGER, .now_us = NOW, .request = 7};
+
+    event.as.trigger.dag_id = "etl";
+    event.as.trigger.run_id = run_id;
+    return event;
+}
+
+static const struct decision *find(const struct decisions *out, enum decision_kind kind)
+{
+    for (size_t i = 0; i < out->count; i++)
+        if (out->items[i].kind == kind)
+            return &out->items[i];
+    return NULL;
+}
+
+/* The reply to one command, given in a turn of its own. */
+static struct err reply(struct world *world, struct event *event)
+{
+    core_step(world->core, event, &world->out);
+    const struct decision *decision = find(&world->out, DECIDE_REPLY);
+    assert_non_null(decision);
+    assert_int_equal(decision->as.reply.request, 7);
+    struct err err = decision->as.reply.err;
+    if (err.code != ERR_NONE)
+        assert_int_equal(world->out.count, 1); /* nothing is half-applied */
+    for (size_t i = 0; i < world->out.count; i++)
+        rows_apply(&world->rows, &world->out.items[i]);
+    decisions_clear(&world->out);
+    return err;
+}
+
+static void test_trigger_refusals(void **state)
+{
+    struct world world;
+    char long_id[300];
+
+    (void)state;
+    begin(&world, "a");
+    memset(long_id, 'x', sizeof(long_id));
+    long_id[251] = '\0';
+    const struct {
+        const char *run_id;
+        const char *conf;
+        bool run_id_exists;
+        bool date_exists;
+        enum err_code code;
+    } rows[] = {
+        {"a b",               NULL,  false, false, ERR_BAD_REQUEST},
+        {"",                  NULL,  false, false, ERR_BAD_REQUEST},
+        {"..",                NULL,  false, false, ERR_BAD_REQUEST},
+        {long_id,             NULL,  false, false, ERR_BAD_REQUEST},
+        {"scheduled__x",      NULL,  false, false, ERR_BAD_REQUEST},
+        {"asset_triggered__", NULL,  false, false, ERR_BAD_REQUEST},
+        {"x",                 "[1]", false, false, ERR_BAD_REQUEST},
+        {"x",                 "{",   false, false, ERR_BAD_REQUEST},
+        {"x",                 NULL,  true,  false, ERR_CONFLICT   },
+        {"x",                 NULL,  false, true,  ERR_CONFLICT   },
+        {"manual__x",         "{}",  false, false, ERR_NONE       },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct event event = trigger_event(rows[i].run_id);
+        event.as.trigger.conf = rows[i].conf;
+        event.as.trigger.run_id_exists = rows[i].run_id_exists;
+        event.as.trigger.logical_date_exists = rows[i].date_exists;
+        event.as.trigger.logical_date_us = rows[i].date_exists ? NOW : 0;
+        struct err err = reply(&world, &event);
+        if (err.code != rows[i].code)
+            fail_msg("row %zu: %s (%s)", i, err_name(err.code), err.message);
+    }
+    world_release(&world);
+}
+
+/* The store can't know runs of the same turn: the core does. */
+static void test_doubles_within_a_turn(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world, "a; schedule = cron 0 0 * * *; paused = true");
+    struct event first = trigger_event("one");
+    first.as.trigger.logical_date_us = NOW - US_PER_DAY;
+    struct event same_id = trigger_event("one");
+    struct event same_date = trigger_event("two");
+    same_date.as.trigger.logical_date_us = NOW - US_PER_DAY;
+    core_step(world.core, &first, &world.out);
+    core_step(world.core, &same_id, &world.out);
+    core_step(world.core, &same_date, &world.out);
+    size_t conflicts = 0;
+    for (size_t i = 0; i < world.out.count; i++)
+        conflicts += world.out.items[i].kind == DECIDE_REPLY &&
+                     world.out.items[i].as.reply.err.code == ERR_CONFLICT;
+    assert_int_equal(conflicts, 2);
+    /* The interval of a date is the one that begins with it, as in a backfill. */
+    const struct run_row *row = &find(&world.out, DECIDE_RUN_NEW)->as.run.row;
+    assert_int_equal(row->interval_start_us, NOW - US_PER_DAY);
+    assert_int_equal(row->interval_end_us, NOW);
+    world_release(&world);
+}
+
+/* Decisions borrow strings of runs and attempts: they must outlive an end in the same turn. */
+static void test_end_within_a_turn(void **state)
+{
+    struct world world;
+    struct buf text = {0};
+
+    (void)state;
+    begin(&world, "a; a.option = {{ conf.nothing }}");
+    for (int i = 0; i < 50; i++) {
+        struct event event = trigger_event(NULL);
+        core_step(world.core, &event, &world.out); /* begins, fails to render, and ends */
+    }
+    for (size_t i = 0; i < world.out.count; i++)
+        decision_describe(&world.out.items[i], &text);
+    assert_non_null(strstr(buf_text(&text), "manual__2026-01-01T00:00:00+00:00_"));
+    for (size_t i = 0; i < world.out.count; i++)
+        rows_apply(&world.rows, &world.out.items[i]); /* asserts that the 50 run ids differ */
+    assert_int_equal(world.rows.run_count, 50);
+    decisions_clear(&world.out);
+    buf_release(&text);
+    world_release(&world);
+}
+
+/* A worker that dies in the turn in which it was given an attempt. */
+static void test_worker_gone_within_a_turn(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world, "a");
+    struct event trigger = trigger_event("one");
+    struct event gone = {.kind = EVENT_WORKER_GONE, .now_us = NOW};
+    gone.as.worker_gone.instance = "w";
+    core_step(world.core, &trigger, &world.out);
+    const char *bound = NULL;
+    assert_int_equal(core_bound_workers(world.core, &bound, 1), 1);
+    assert_string_equal(bound, "w");
+    core_step(world.core, &gone, &world.out);
+    assert_int_equal(core_bound_workers(world.core, &bound, 1), 0);
+    const struct decision *start = find(&world.out, DECIDE_START);
+    assert_string_equal(start->as.start.dag->dag_id, "etl");
+    assert_string_equal(start->as.start.run.run_id, "one");
+    for (size_t i = 0; i < world.out.count; i++)
+        rows_apply(&world.rows, &world.out.items[i]);
+    assert_int_equal(world.rows.runs[0].row.state, RUN_FAILED);
+    assert_false(core_run_is_live(world.core, 1));
+    decisions_clear(&world.out);
+    world_release(&world);
+}
+
+static void test_wakeups(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world, "a; schedule = every 1h; start = 2026-01-01");
+    assert_int_equal(core_next_wakeup(world.core), NOW + US_PER_HOUR);
+    struct event later = trigger_event("later");
+    later.as.trigger.run_after_us = NOW + US_PER_MINUTE;
+    assert_int_equal(reply(&world, &later).code, ERR_NONE);
+    assert_int_equal(core_next_wakeup(world.core), NOW + US_PER_MINUTE);
+    assert_int_equal(world.rows.runs[0].row.state, RUN_QUEUED);
+    world.now_us = NOW + US_PER_MINUTE;
+    world_settle(&world);
+    assert_int_equal(world.rows.runs[0].row.state, RUN_RUNNING);
+    assert_int_equal(core_next_wakeup(world.core), NOW + US_PER_HOUR);
+    /* The clock is set back between the question and the tick: no run before its time, no spin. */
+    struct core_want want;
+    struct known_run known = {0};
+    assert_int_equal(core_wants(world.core, NOW + US_PER_HOUR, &want, 1), 1);
+    struct event tick = {.kind = EVENT_TICK, .now_us = NOW + 2 * US_PER_MINUTE};
+    tick.as.tick = (struct event_tick){&want, &known, 1};
+    core_step(world.core, &tick, &world.out);
+    assert_int_equal(world.out.count, 0);
+    assert_int_equal(core_next_wakeup(world.core), NOW + US_PER_HOUR);
+    world.now_us = NOW + US_PER_HOUR;
+    world_settle(&world);
+    assert_string_equal(world.rows.runs[1].row.run_id, "scheduled__2026-01-01T00:00:00+00:00");
+    world_release(&world);
+}
+
+/* Without catchup a late tick may find that the schedule has ended meanwhile. */
+static void test_end_date_passes(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world, "a; schedule = every 1h; start = 2026-01-01; end = 2026-01-01T02:30:00Z");
+    world.now_us = NOW + 3 * US_PER_HOUR;
+    world_settle(&world);
+    assert_int_equal(world.rows.run_count, 0);
+    assert_int_equal(core_next_wakeup(world.core), INT64_MAX);
+    world_release(&world);
+}
+
+/* `millrace run`: nothing is made by schedule. */
+static void test_no_schedules(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_init(&world);
+    world.schedules = false;
+    world.now_us = NOW;
+    world_start_core(&world);
+    world_load(&world, dag_script("etl", "a; schedule = every 1h; start = 2025-01-01"));
+    assert_int_equal(core_next_wakeup(world.core), INT64_MAX);
+    world_release(&world);
+}
+
+/* A run of many empty ones: no step is deeper than another. */
+static void test_run_without_tasks(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world, "paused = true");
+    for (int i = 0; i < 2000; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "r%d", i);
+        world_trigger(&world, "etl", name);
+    }
+    struct event event = {.kind = EVENT_DAG_SET_PAUSED, .as.set_paused.dag_id = "etl"};
+    world_step(&world, &event);
+    for (size_t i = 0; i < world.rows.run_count; i++)
+        assert_int_equal(world.rows.runs[i].row.state, RUN_SUCCESS);
+    world_release(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_trigger_refusals),  cmocka_unit_test(test_doubles_within_a_turn),
+        cmocka_unit_test(test_end_within_a_turn), cmocka_unit_test(test_worker_gone_within_a_turn),
+        cmocka_unit_test(test_wakeups),           cmocka_unit_test(test_end_date_passes),
+        cmocka_unit_test(test_no_schedules),      cmocka_unit_test(test_run_without_tasks),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,121 @@
+/* What an attempt is given: templates rendered from the run, its interval, params, conf, outputs.
+ */
+#include "base/timefmt.h"
+#include "tests/scenarios/dag_script.h"
+#include "tests/scenarios/world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static int64_t at(const char *text)
+{
+    int64_t us = 0;
+    bool has_offset = false;
+
+    assert_true(timefmt_parse(str_from(text), &us, &has_offset));
+    return us;
+}
+
+struct render_row {
+    const char *dag; /* the task is `a`, its option x the template */
+    const char *logical_date;
+    const char *conf;
+    const char *rendered; /* the whole document; NULL = the attempt fails */
+    const char *reason;
+};
+
+#define DAILY "; schedule = cron 0 0 * * *; timezone = Europe/Brussels"
+
+static const struct render_row rows[] = {
+    {"a; a.option = {{ ds }} {{ ds_nodash }} {{ ts }}" DAILY,                                  "2025-12-30T23:00:00Z", NULL,
+     "{\"options\":{\"x\":\"2025-12-31 20251231 2025-12-31T00:00:00+01:00\"},\"env\":{}}",                                                                                                                    NULL          },
+    {"a; a.option = {{ dag_id }}/{{ run_id }}/{{ task_id }}/{{ try_number }}/{{ map_index }}", NULL,
+     NULL,                                                                                                                                             "{\"options\":{\"x\":\"etl/one/a/1/-1\"},\"env\":{}}", NULL          },
+ /* Without logical date: from the last complete interval at run_after, here 2026-01-01. */
+    {"a; a.option = {{ ds }}" DAILY,                                                           NULL,                   NULL,                           "{\"options\":{\"x\":\"2025-12-31\"},\"env\":{}}",
+     NULL                                                                                                                                                                                                                   },
+    {"a; a.option = {{ ds }}",                                                                 NULL,                   NULL,                           "{\"options\":{\"x\":\"2026-01-01\"},\"env\":{}}",     NULL          },
+    {"a; a.option = {{ params.lake }}; params = {\"lake\": \"lake\"}",                         NULL,                   NULL,
+     "{\"options\":{\"x\":\"lake\"},\"env\":{}}",                                                                                                                                                             NULL          },
+    {"a; a.option = {{ params.lake }}; params = {\"lake\": \"lake\"}",                         NULL,
+     "{\"lake\": \"other\"}",                                                                                                                          "{\"options\":{\"x\":\"other\"},\"env\":{}}",          NULL          },
+    {"a; a.option = {{ params.n }}; params = {\"n\": 3}",                                      NULL,                   NULL,
+     "{\"options\":{\"x\":3},\"env\":{}}",                                                                                                                                                                    NULL          },
+    {"a; a.option = {{ conf.deep.key }}",                                                      NULL,                   "{\"deep\": {\"key\": \"v\"}}",
+     "{\"options\":{\"x\":\"v\"},\"env\":{}}",                                                                                                                                                                NULL          },
+    {"a; a.retries = 3; a.option = {{ conf.nothing }}",                                        NULL,                   NULL,                           NULL,                                                  "conf.nothing"},
+};
+
+static void test_rows(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct world world;
+        world_init(&world);
+        world.now_us = at("2026-01-01T12:00:00Z");
+        world_start_core(&world);
+        world_load(&world, dag_script("etl", rows[i].dag));
+        world.schedules = false;
+        world_worker_up(&world, world_worker(&world, "w"));
+        struct event event = {.kind = EVENT_TRIGGER, .request = 1};
+        event.as.trigger = (struct event_trigger){
+            .dag_id = "etl",
+            .run_id = "one",
+            .logical_date_us = rows[i].logical_date == NULL ? 0 : at(rows[i].logical_date),
+            .conf = rows[i].conf,
+        };
+        world_step(&world, &event);
+        assert_int_equal(world.rows.attempt_count, 1);
+        const struct attempt_row *attempt = &world.rows.attempts[0];
+        const struct task_row *task = &world.rows.runs[0].tasks[0];
+        if (rows[i].rendered != NULL) {
+            assert_string_equal(attempt->rendered, rows[i].rendered);
+            assert_int_equal(task->state, TASK_QUEUED);
+        } else {
+            /* Another try can't change what a template says, so there is none. */
+            assert_int_equal(attempt->outcome, OUTCOME_FATAL);
+            assert_int_equal(task->state, TASK_FAILED);
+            assert_non_null(strstr(task->reason, rows[i].reason));
+            assert_int_equal(world.rows.runs[0].row.state, RUN_FAILED);
+            assert_int_equal(world.workers[0].token_count, 0);
+        }
+        world_release(&world);
+    }
+}
+
+/* Outputs reach templates downstream, also over a restart in between. */
+static void test_outputs(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_init(&world);
+    world.now_us = at("2026-01-01T12:00:00Z");
+    world_start_core(&world);
+    world_load(&world, dag_script("etl", "a; b after a; c after b; a.outputs_used = true\n"
+                                         "b.option = {{ tasks.a.outputs.k }}\n"
+                                         "c.option = {{ tasks.a.outputs.k }}!"));
+    world_worker_up(&world, world_worker(&world, "w"));
+    world_trigger(&world, "etl", "one");
+    world_ended(&world, world.rows.attempts[0].token, OUTCOME_SUCCESS, 0);
+    assert_string_equal(world.rows.attempts[1].rendered, "{\"options\":{\"x\":\"v\"},\"env\":{}}");
+    world_start_core(&world);
+    world_worker_up(&world, world_worker(&world, "w"));
+    world_ended(&world, world.rows.attempts[1].token, OUTCOME_SUCCESS, 0);
+    assert_string_equal(world.rows.attempts[2].rendered, "{\"options\":{\"x\":\"v!\"},\"env\":{}}");
+    world_release(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_outputs),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
