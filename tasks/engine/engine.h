@@ -64,6 +64,19 @@ json_t *engine_json(struct engine_result *result, size_t column);
  * NULL on failure or when there is not exactly one row. */
 json_t *engine_one_row(struct engine *engine, const char *sql, struct err *err);
 
+/* Fills a table row by row: begin, then for each row its values in column order and
+ * engine_append_row(), then end, which also frees. A value that does not fit its column is an error
+ * of engine_append_row() or engine_append_end(). Text must be UTF-8. */
+struct engine_appender;
+
+struct engine_appender *engine_append_begin(struct engine *engine, const char *table,
+                                            struct err *err);
+void engine_append_int(struct engine_appender *appender, int64_t value);
+void engine_append_text(struct engine_appender *appender, struct str value);
+void engine_append_null(struct engine_appender *appender);
+bool engine_append_row(struct engine_appender *appender, struct err *err);
+bool engine_append_end(struct engine_appender *appender, struct err *err);
+
 /* "name" and 'text', quoted for SQL. */
 void engine_add_identifier(struct buf *sql, struct str name);
 void engine_add_literal(struct buf *sql, struct str text);

@@ -65,6 +65,18 @@ json_t *publication_content(struct publication *publication)
     return publication->content;
 }
 
+char *publication_side_target(const struct publication *publication, const char *kind)
+{
+    const struct target *target = &publication->target;
+    const char *slash = strrchr(target->dataset, '/');
+    struct buf path = {0};
+
+    buf_printf(&path, "%s/%s/%s", target->work, kind, slash == NULL ? target->dataset : slash + 1);
+    if (target->partition[0] != '\0')
+        buf_printf(&path, "/%s", target->partition);
+    return buf_take(&path);
+}
+
 void publication_add_input(struct publication *publication, json_t *input)
 {
     (void)json_array_append_new(publication->inputs, input);

@@ -40,6 +40,10 @@ bool publication_add_file(struct publication *publication, const char *name, int
  * min, max per column) of the content. */
 bool publication_describe_parquet(struct publication *publication, struct err *err);
 
+/* The target of a dataset that goes with this one but is none of the lake's, such as the rows that
+ * were rejected: "lake.millrace/<kind>/events/dt=2026-01-01". The caller frees it. */
+char *publication_side_target(const struct publication *publication, const char *kind);
+
 /* The manifest's "content" object, borrowed, for the kind to add "counts" (rows_in, rows_out,
  * duplicates, late, rejected, filtered), "splits" and the like. "dataset", "partition",
  * "options_sha256", "rows", "files", "inputs" are publish's own; the kind adds its name as "kind".

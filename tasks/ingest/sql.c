@@ -1,0 +1,203 @@
+/* Values as SQL. The careful form gives NULL where a value can't be converted, and the caller asks
+ * why; the quick form raises an error. Where both give a value it is the same one. */
+#include "tasks/engine/engine.h"
+#include "tasks/ingest/ingest.h"
+
+#include "base/json.h"
+
+#include <string.h>
+
+static bool is_type(const struct ingest_column *column, const char *type)
+{
+    return column->type != NULL && strcmp(column->type, type) == 0;
+}
+
+static bool is_int(const struct ingest_column *column)
+{
+    struct str type = str_from(column->type);
+
+    return str_ends(type, STR("INT")) || str_ends(type, STR("INTEGER"));
+}
+
+static bool is_instant(const struct ingest_column *column)
+{
+    return column->type != NULL && strncmp(column->type, "TIMESTAMP", 9) == 0;
+}
+
+void sql_add_strings(const json_t *texts, struct buf *sql)
+{
+    size_t i = 0;
+    json_t *text = NULL;
+
+    buf_add_char(sql, '[');
+    json_array_foreach(texts, i, text)
+    {
+        buf_add_text(sql, i == 0 ? "" : ", ");
+        engine_add_literal(sql, str_from(json_string_value(text)));
+    }
+    buf_add_char(sql, ']');
+}
+
+/* One time format. With an offset in it strptime gives an instant, else a time in the source's
+ * zone. */
+static void add_time(const struct ingest *ingest, const struct ingest_column *column,
+                     const char *field, const char *format, struct buf *sql)
+{
+    bool has_offset = strstr(format, "%z") != NULL || strstr(format, "%Z") != NULL;
+
+    buf_printf(sql, "(try_strptime(%s, ", field);
+    engine_add_literal(sql, str_from(format));
+    buf_add_char(sql, ')');
+    if (is_instant(column) && !has_offset) {
+        buf_add_text(sql, " AT TIME ZONE ");
+        engine_add_literal(sql, str_from(ingest->timezone));
+    }
+    buf_add_char(sql, ')');
+    if (!is_instant(column))
+        buf_add_text(sql, "::DATE");
+}
+
+static void add_times(const struct ingest *ingest, const struct ingest_column *column,
+                      const char *field, struct buf *sql)
+{
+    size_t i = 0;
+    json_t *format = NULL;
+
+    buf_add_text(sql, "coalesce(");
+    json_array_foreach(column->formats, i, format)
+    {
+        buf_add_text(sql, i == 0 ? "" : ", ");
+        add_time(ingest, column, field, json_string_value(format), sql);
+    }
+}
+
+static void add_converted(const struct ingest *ingest, const struct ingest_column *column,
+                          const char *field, struct buf *sql)
+{
+    const char *type = column->type;
+
+    if (type == NULL || is_type(column, "VARCHAR")) {
+        buf_printf(sql, type == NULL ? "%s" : "%s::VARCHAR", field);
+    } else if (column->formats != NULL && ingest->format != INGEST_PARQUET) {
+        add_times(ingest, column, field, sql);
+        buf_add_char(sql, ')');
+    } else if (is_int(column)) {
+        /* TRY_CAST alone would round 1.5. */
+        buf_printf(sql,
+                   "CASE WHEN regexp_matches(%s::VARCHAR, '[.eE]') THEN CASE WHEN TRY_CAST(%s AS "
+                   "DECIMAL(38,10)) = TRY_CAST(%s AS %s) THEN TRY_CAST(%s AS %s) END ELSE "
+                   "TRY_CAST(%s AS %s) END",
+                   field, field, field, type, field, type, field, type);
+    } else if (is_type(column, "JSON")) {
+        buf_printf(sql, "CASE WHEN json_valid(%s) THEN %s::JSON END", field, field);
+    } else {
+        buf_printf(sql, "TRY_CAST(%s AS %s)", field, type);
+    }
+}
+
+static void add_constant(const char *text, const char *type, struct buf *sql)
+{
+    buf_add_text(sql, "CAST(");
+    engine_add_literal(sql, str_from(text));
+    buf_printf(sql, " AS %s)", type);
+}
+
+static void add_fallback(const struct ingest_column *column, struct buf *sql)
+{
+    struct buf text = {0};
+
+    if (json_is_string(column->fallback))
+        buf_add_text(&text, json_string_value(column->fallback));
+    else
+        json_dump_canonical(column->fallback, &text);
+    add_constant(buf_text(&text), column->type, sql);
+    buf_release(&text);
+}
+
+static bool add_without_field(const struct ingest_column *column, const char *field,
+                              struct buf *sql)
+{
+    if (column->derived != NULL)
+        add_constant(column->derived, column->type, sql);
+    else if (field == NULL && column->fallback != NULL)
+        add_fallback(column, sql);
+    else if (field == NULL)
+        buf_printf(sql, "CAST(NULL AS %s)", column->type);
+    else
+        return false;
+    return true;
+}
+
+void sql_add_value(const struct ingest *ingest, const struct ingest_column *column,
+                   const char *field, struct buf *sql)
+{
+    if (add_without_field(column, field, sql))
+        return;
+    if (column->fallback != NULL) {
+        buf_printf(sql, "CASE WHEN %s IS NULL THEN ", field);
+        add_fallback(column, sql);
+        buf_add_text(sql, " ELSE ");
+    }
+    add_converted(ingest, column, field, sql);
+    if (column->fallback != NULL)
+        buf_add_text(sql, " END");
+}
+
+/* The type the CSV reader itself converts to: only where its conversion is the careful one's. */
+const char *sql_quick_type(const struct ingest_column *column)
+{
+    bool own = is_int(column) || column->formats != NULL || is_type(column, "JSON") ||
+               is_type(column, "DATE") || is_type(column, "TIME");
+
+    return own ? "VARCHAR" : column->type;
+}
+
+static void add_quick_converted(const struct ingest *ingest, const struct ingest_column *column,
+                                const char *field, struct buf *sql)
+{
+    if (column->formats != NULL) {
+        buf_printf(sql, "CASE WHEN %s IS NOT NULL THEN ", field);
+        add_times(ingest, column, field, sql);
+        buf_printf(sql, ", CAST(error('no format fits') AS %s)) END", column->type);
+    } else if (is_int(column)) {
+        buf_printf(sql,
+                   "CASE WHEN contains(%s, '.') OR contains(%s, 'e') OR contains(%s, 'E') THEN "
+                   "CAST(error('not an integer') AS %s) ELSE CAST(%s AS %s) END",
+                   field, field, field, column->type, field, column->type);
+    } else {
+        buf_printf(sql, "CAST(%s AS %s)", field, column->type);
+    }
+}
+
+void sql_add_quick_value(const struct ingest *ingest, const struct ingest_column *column,
+                         const char *field, struct buf *sql)
+{
+    bool strict = !column->nullable && column->derived == NULL && column->fallback == NULL;
+
+    if (strict)
+        buf_add_text(sql, "coalesce(");
+    if (!add_without_field(column, field, sql)) {
+        if (column->fallback != NULL)
+            buf_add_text(sql, "coalesce(");
+        add_quick_converted(ingest, column, field, sql);
+        if (column->fallback != NULL) {
+            buf_add_text(sql, ", ");
+            add_fallback(column, sql);
+            buf_add_char(sql, ')');
+        }
+    }
+    if (strict)
+        buf_printf(sql, ", CAST(error('null') AS %s))", column->type);
+}
+
+void sql_add_copy(const struct ingest *ingest, const char *query, const char *name, struct buf *sql)
+{
+    struct buf path = {0};
+
+    buf_printf(&path, "%s/%s", publication_folder(ingest->publication), name);
+    buf_printf(sql, "COPY (%s) TO ", query);
+    engine_add_literal(sql, buf_str(&path));
+    buf_printf(sql, " (FORMAT parquet, COMPRESSION %s)",
+               json_get_string(ingest->attempt->options, "codec", "zstd"));
+    buf_release(&path);
+}
