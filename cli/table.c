@@ -44,6 +44,8 @@ static void add_cell(const json_t *value, struct buf *out)
 
     if (json_is_string(value))
         buf_add(out, json_string_value(value), json_string_length(value));
+    else if (json_is_real(value))
+        buf_printf(out, "%.15g", json_real_value(value)); /* without digits of the conversion */
     else if (value != NULL && !json_is_null(value))
         json_dump_canonical(value, out);
     for (size_t i = start; i < out->len; i++)
