@@ -31,6 +31,7 @@ bool judge_map(struct validation *v, struct rule *rule, struct err *err);
 bool judge_range(struct validation *v, struct rule *rule, struct err *err);
 bool judge_settled(struct validation *v, struct rule *rule, struct err *err);
 bool judge_quantiles(struct validation *v, struct rule *rule, struct err *err);
+bool judge_divergence(struct validation *v, struct rule *rule, struct err *err);
 bool judge_distinct(struct validation *v, struct rule *rule, struct err *err);
 bool judge_most_common(struct validation *v, struct rule *rule, struct err *err);
 bool judge_other_count(struct validation *v, struct rule *rule, struct err *err);

@@ -129,6 +129,16 @@ static const struct option quantiles_fields[] = {
            "Quantiles and the range that each must lie in."),
     COMMON,
 };
+static const struct option divergence_fields[] = {
+    COLUMN,
+    FIELD("partition_object", OPTION_ANY, OPTION_REQUIRED, NULL,
+          "{bins: [0, 10, 20], weights: [0.7, 0.3]}, or {values: [a, b], weights: [0.5, 0.5]}."),
+    NUMBER("threshold", OPTION_FLOAT, OPTION_REQUIRED, NULL, 0, 1e9, "The largest divergence."),
+    NUMBER("tail_weight_holdout", OPTION_FLOAT, 0, "0", 0, 1,
+           "The weight of what lies outside all bins or values."),
+    NUMBER("internal_weight_holdout", OPTION_FLOAT, 0, "0", 0, 1,
+           "The weight of bins and values that have none."),
+    COMMON};
 static const struct option distinct_fields[] = {COLUMN, VALUE_SET, COMMON};
 static const struct option most_common_fields[] = {
     COLUMN, VALUE_SET,

@@ -207,7 +207,8 @@ void report_log(const struct report *report, struct buf *out)
         buf_printf(out, "  %-8s %-*s  %.*s\n", mark_of(rule), (int)width,
                    rule_title(rule, v->arena), STR_ARG(summary));
         if (rule->samples != NULL && rule->value_count > 0)
-            buf_printf(out, "  %-8s %-*s  as %.200s\n", "", (int)width, "", rule->samples);
+            buf_printf(out, "  %-8s %-*s  as %.200s%s\n", "", (int)width, "", rule->samples,
+                       strlen(rule->samples) > 200 ? "…" : "");
         if (rule->warning != NULL)
             buf_printf(out, "  %-8s warning: %s\n", "", rule->warning);
     }

@@ -204,6 +204,21 @@ static void test_history_of_nothing(void **state)
     }
 }
 
+/* 0.5 ln(0.5/0.45) + 0.4 ln(0.4/0.45) + 0.1 ln(0.1/0.05), the tails sharing a tenth. */
+static void test_divergence_by_hand(void **state)
+{
+    struct run run;
+    const struct rule *rule = judge(
+        &run, *state, "expect_column_kl_divergence_to_be_less_than",
+        "{'column':'id','threshold':1,'tail_weight_holdout':0.1,'partition_object':{'bins':[1,6,"
+        "9],'weights':[0.5,0.5]}}",
+        data_sql);
+
+    assert_true(strtod(rule->observed, NULL) > 0.074881 - 1e-6);
+    assert_true(strtod(rule->observed, NULL) < 0.074881 + 1e-6);
+    run_close(&run);
+}
+
 static void test_nan_lies_nowhere(void **state)
 {
     struct run run;
@@ -332,6 +347,7 @@ int main(void)
         cmocka_unit_test(test_nothing_looked_at_warns),
         cmocka_unit_test(test_history_too_short_warns),
         cmocka_unit_test(test_history_of_nothing),
+        cmocka_unit_test(test_divergence_by_hand),
         cmocka_unit_test(test_nan_lies_nowhere),
         cmocka_unit_test(test_exceptions_stay_with_their_rule),
         cmocka_unit_test(test_severity_decides),
