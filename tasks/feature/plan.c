@@ -4,9 +4,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
+#include "tasks/engine/instant.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -377,28 +376,9 @@ static bool make_features(struct engine *engine, struct plan *plan, struct err *
     return true;
 }
 
-/* A time without offset is in the DAG's zone, whose rules DuckDB knows. */
-static bool local_to_utc(const struct attempt *attempt, int64_t *us, struct err *err)
-{
-    struct buf sql = {0};
-
-    if (attempt->timezone == NULL || strcmp(attempt->timezone, "UTC") == 0)
-        return true;
-    buf_printf(&sql, "SELECT epoch_us(make_timestamp(%" PRId64 ") AT TIME ZONE ", *us);
-    engine_add_literal(&sql, str_from(attempt->timezone));
-    buf_add_text(&sql, ") AS us");
-    json_t *row = engine_one_row(attempt->engine, buf_text(&sql), err);
-    buf_release(&sql);
-    if (row != NULL)
-        *us = json_get_int(row, "us", *us);
-    json_decref(row);
-    return row != NULL;
-}
-
 static bool make_as_of(const struct attempt *attempt, struct plan *plan, struct err *err)
 {
     const char *text = json_get_string(plan->options, "as_of", NULL);
-    bool has_offset = false;
 
     if (plan->has_spine)
         return true;
@@ -408,9 +388,8 @@ static bool make_as_of(const struct attempt *attempt, struct plan *plan, struct 
                        "a snapshot needs `as_of`: this run has no data interval to end with");
     if (text == NULL)
         return true;
-    if (!timefmt_parse(str_from(text), &plan->as_of_us, &has_offset))
-        return err_set(err, ERR_INVALID, "as_of: '%s' is no date or time", text);
-    return has_offset || local_to_utc(attempt, &plan->as_of_us, err);
+    return instant_parse(attempt->engine, text, attempt->timezone, &plan->as_of_us, err) ||
+           err_wrap(err, "as_of");
 }
 
 /* Without a spine's columns at load time, a feature may still meet one of them here. */
