@@ -94,7 +94,8 @@ void dags_start_runs(struct core *core, struct dag_entry *entry)
     if (entry->is_starting)
         return; /* a run without tasks ended at once: the loop below goes on */
     entry->is_starting = true;
-    while (entry->queued.count > 0 && !entry->row.is_paused &&
+    /* Without schedules (millrace run) a run is an order given now: a pause does not hold it. */
+    while (entry->queued.count > 0 && (!entry->row.is_paused || !core->schedules) &&
            (entry->current == NULL || entry->running_runs < entry->current->max_active_runs)) {
         struct run *run = HEAP_ENTRY(heap_top(&entry->queued), struct run, queued);
         heap_remove(&entry->queued, &run->queued);
