@@ -15,6 +15,7 @@ struct daemon {
     uv_loop_t loop;
     uv_signal_t signals[2];
     struct scheduler *scheduler;
+    bool has_parent;
     bool has_ended;
     int exit_code;
 };
@@ -40,15 +41,21 @@ static void on_ended(void *context, const struct err *why)
         stop(daemon);
 }
 
+/* An orderly end of `serve`: workers without attempts end too, also those of an earlier `serve`.
+ * The others go on and hand over what they have to the next scheduler. */
 static void on_signal(uv_signal_t *handle, int number)
 {
+    struct daemon *daemon = handle->data;
+
     log_info("stopping", "signal=%d", number);
-    stop(handle->data);
+    if (daemon->has_parent && !scheduler_has_attempts(daemon->scheduler))
+        scheduler_signal_workers(daemon->scheduler, SIGTERM);
+    stop(daemon);
 }
 
-static int run_daemon(const struct settings *settings)
+static int run_daemon(const struct settings *settings, bool has_parent)
 {
-    struct daemon daemon = {0};
+    struct daemon daemon = {.has_parent = has_parent};
     struct err err = {0};
     struct scheduler_options options = {
         .settings = settings, .observe_context = &daemon, .ended = on_ended};
@@ -102,7 +109,7 @@ static int scheduler_main(int argc, char **argv)
         return err_exit_code(ERR_FAILED);
     if (!settings_load(&override, &settings, &err))
         return command_fail(&err);
-    int exit_code = run_daemon(&settings);
+    int exit_code = run_daemon(&settings, parent != 0);
     settings_release(&settings);
     return exit_code;
 }

@@ -9,9 +9,9 @@
 #include "cli/command.h"
 #include "cli/spawn.h"
 #include "millrace/messages.h"
+#include "scheduler/absent.h"
 #include "scheduler/lock.h"
 #include "scheduler/store/read.h"
-#include "scheduler/absent.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -233,8 +233,9 @@ static void leave(struct serve *serve)
     for (size_t i = 0; i < ROLE_COUNT; i++) {
         if (!uv_is_closing((uv_handle_t *)&serve->roles[i].timer))
             uv_close((uv_handle_t *)&serve->roles[i].timer, NULL);
-        if (serve->roles[i].is_running)
-            uv_unref((uv_handle_t *)&serve->roles[i].process);
+        /* A process that goes on is only not watched any more. */
+        if (serve->roles[i].is_running && !uv_is_closing((uv_handle_t *)&serve->roles[i].process))
+            uv_close((uv_handle_t *)&serve->roles[i].process, on_process_closed);
     }
     for (size_t i = 0; i < 2; i++)
         if (!uv_is_closing((uv_handle_t *)&serve->signals[i]))

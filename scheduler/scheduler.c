@@ -165,3 +165,10 @@ void scheduler_signal_workers(const struct scheduler *scheduler, int number)
 {
     peers_signal_workers(scheduler->peers, number);
 }
+
+bool scheduler_has_attempts(const struct scheduler *scheduler)
+{
+    const char *instance = NULL;
+
+    return core_bound_workers(scheduler->core, &instance, 1) > 0;
+}

@@ -41,6 +41,9 @@ void scheduler_submit(struct scheduler *scheduler, const json_t *command, schedu
 /* How many workers are connected. */
 size_t scheduler_worker_count(const struct scheduler *scheduler);
 
+/* Whether a worker has, or may have, an attempt of ours. */
+bool scheduler_has_attempts(const struct scheduler *scheduler);
+
 /* Sends a signal to every connected worker (SIGTERM: end after the attempts; twice: stop them). */
 void scheduler_signal_workers(const struct scheduler *scheduler, int number);
 
