@@ -34,14 +34,13 @@ static void apply_version(struct rows *rows, const struct version_row *row)
 {
     assert(row->id > rows->last_version_id);
     rows->last_version_id = row->id;
-    for (size_t i = rows->dag_count; i-- > 0;) {
-        if (strcmp(rows->dags[i]->dag_id, row->dag_id) == 0 &&
-            strcmp(rows->dags[i]->hash, row->hash) == 0 && rows->dag_versions[i] == 0) {
-            rows->dag_versions[i] = row->id;
-            return;
-        }
-    }
-    assert(!"a version of a DAG that was not loaded");
+    size_t i = rows->dag_count;
+    while (i > 0 &&
+           (strcmp(rows->dags[i - 1]->dag_id, row->dag_id) != 0 ||
+            strcmp(rows->dags[i - 1]->hash, row->hash) != 0 || rows->dag_versions[i - 1] != 0))
+        i--;
+    assert(i > 0); /* else a version of a DAG that was not loaded */
+    rows->dag_versions[i - 1] = row->id;
 }
 
 static void apply_dag(struct rows *rows, const struct dag_row *row)

@@ -210,19 +210,16 @@ struct plain {
     bool any_hour;
 };
 
-static void set_plain(struct plain *p, const char *minutes, const char *hours)
+/* Numbers end with -1; none at all is a star. */
+static void set_plain(struct plain *p, const int *minutes, const int *hours)
 {
-    char copy[64];
-
-    (void)snprintf(copy, sizeof(copy), "%s", minutes);
-    memset(p->minutes, strcmp(minutes, "*") == 0, sizeof(p->minutes));
-    for (char *word = strtok(copy, ","); word != NULL && word[0] != '*'; word = strtok(NULL, ","))
-        p->minutes[atoi(word)] = true;
-    (void)snprintf(copy, sizeof(copy), "%s", hours);
-    p->any_hour = strcmp(hours, "*") == 0;
+    p->any_hour = hours[0] < 0;
+    memset(p->minutes, minutes[0] < 0, sizeof(p->minutes));
     memset(p->hours, p->any_hour, sizeof(p->hours));
-    for (char *word = strtok(copy, ","); word != NULL && word[0] != '*'; word = strtok(NULL, ","))
-        p->hours[atoi(word)] = true;
+    for (; *minutes >= 0; minutes++)
+        p->minutes[*minutes] = true;
+    for (; *hours >= 0; hours++)
+        p->hours[*hours] = true;
 }
 
 static bool plain_matches(const struct plain *p, int64_t local_minute)
@@ -304,16 +301,20 @@ static void test_scan(void **state)
         "Europe/Brussels",  "America/New_York",  "Australia/Lord_Howe", "Africa/Casablanca",
         "Pacific/Apia",     "America/Sao_Paulo", "Asia/Kathmandu",      "Antarctica/Troll",
         "America/St_Johns", "Africa/Cairo"};
-    static const char *const crons[][2] = {
-        {"30",    "2"      },
-        {"0",     "0"      },
-        {"15,45", "0,1,2,3"},
-        {"0",     "*"      },
-        {"30",    "*"      },
-        {"10",    "*"      },
-        {"*",     "2"      },
-        {"*",     "*"      },
-        {"59",    "23"     }
+    static const struct {
+        const char *text;
+        int minutes[8];
+        int hours[8];
+    } crons[] = {
+        {"30 2 * * *",          {30, -1},     {2, -1}         },
+        {"0 0 * * *",           {0, -1},      {0, -1}         },
+        {"15,45 0,1,2,3 * * *", {15, 45, -1}, {0, 1, 2, 3, -1}},
+        {"0 * * * *",           {0, -1},      {-1}            },
+        {"30 * * * *",          {30, -1},     {-1}            },
+        {"10 * * * *",          {10, -1},     {-1}            },
+        {"* 2 * * *",           {-1},         {2, -1}         },
+        {"* * * * *",           {-1},         {-1}            },
+        {"59 23 * * *",         {59, -1},     {23, -1}        },
     };
 
     (void)state;
@@ -328,11 +329,9 @@ static void test_scan(void **state)
             bool sampled = t < at("2012-06-01") || (t > at("2025-06-01") && t < at("2027-01-01")) ||
                            t > at("2040-01-01");
             for (size_t c = 0; sampled && t < at("2042-01-01") && c < 9; c++) {
-                char text[64];
-                struct plain plain = {.text = text};
-                (void)snprintf(text, sizeof(text), "%s %s * * *", crons[c][0], crons[c][1]);
-                set_plain(&plain, crons[c][0], crons[c][1]);
-                scan_window(zone, zones[z], &plain, parse(&arena, text), t - US_PER_DAY);
+                struct plain plain = {.text = crons[c].text};
+                set_plain(&plain, crons[c].minutes, crons[c].hours);
+                scan_window(zone, zones[z], &plain, parse(&arena, crons[c].text), t - US_PER_DAY);
             }
         }
         arena_release(&arena);

@@ -1,0 +1,128 @@
+#include "base/timefmt.h"
+#include "tests/scenarios/scenario.h"
+
+__attribute__((format(printf, 2, 3))) static void say(struct scenario *s, const char *format, ...)
+{
+    va_list args;
+
+    if (s->said.len > 0)
+        buf_add_text(&s->said, " ; ");
+    va_start(args, format);
+    buf_vprintf(&s->said, format, args);
+    va_end(args);
+}
+
+/* "a" in the first run, "r2.a" in others. */
+static const char *label(struct scenario *s, int64_t run, const char *task_id)
+{
+    if (run == 1)
+        return task_id;
+    return arena_printf(&s->arena, "r%lld.%s", (long long)run, task_id);
+}
+
+static const char *because(struct scenario *s, const char *reason)
+{
+    return reason == NULL ? "" : arena_printf(&s->arena, " (%s)", reason);
+}
+
+static void say_run(struct scenario *s, const struct decision *decision)
+{
+    const struct run_row *row = &decision->as.run.row;
+    long long id = row->id;
+
+    if (decision->kind == DECIDE_RUN_NEW)
+        say(s, "r%lld new %s", id, row->run_id);
+    else if (decision->kind == DECIDE_RUN_RESET)
+        say(s, "r%lld reset %s", id, row->run_id);
+    else
+        say(s, "r%lld %s%s", id, run_state_name(row->state), because(s, row->reason));
+}
+
+static void say_task(struct scenario *s, const struct task_row *row)
+{
+    bool plain = row->state == TASK_QUEUED || row->state == TASK_RUNNING ||
+                 (row->state == TASK_SCHEDULED && row->reason == NULL);
+
+    if (!plain)
+        say(s, "%s %s%s", label(s, row->run, row->task_id), task_state_name(row->state),
+            because(s, row->reason));
+}
+
+static void say_backfill(struct scenario *s, const struct decision *decision)
+{
+    struct buf text = {0};
+
+    decision_describe(decision, &text);
+    say(s, "%s", buf_text(&text));
+    buf_release(&text);
+}
+
+static void say_reply(struct scenario *s, const struct decision_reply *reply)
+{
+    if (reply->err.code != ERR_NONE)
+        say(s, "error %s: %s", err_name(reply->err.code), reply->err.message);
+}
+
+void tell_decision(void *context, const struct decision *decision)
+{
+    struct scenario *s = context;
+
+    switch (decision->kind) {
+    case DECIDE_RUN_NEW:
+    case DECIDE_RUN:
+    case DECIDE_RUN_RESET:
+        say_run(s, decision);
+        break;
+    case DECIDE_TASK:
+        say_task(s, &decision->as.task.row);
+        break;
+    case DECIDE_BACKFILL_NEW:
+    case DECIDE_BACKFILL:
+        say_backfill(s, decision);
+        break;
+    case DECIDE_START:
+        say(s, "start %s#%lld%s%s",
+            label(s, decision->as.start.run.id, decision->as.start.task->task_id),
+            (long long)decision->as.start.attempt.try_number,
+            s->world.worker_count > 1 ? " at " : "",
+            s->world.worker_count > 1 ? decision->as.start.worker : "");
+        break;
+    case DECIDE_STOP:
+        say(s, "stop %s (%s)", decision->as.token.token, decision->as.token.reason);
+        break;
+    case DECIDE_ACK:
+        if (rows_attempt(&s->world.rows, decision->as.token.token) == NULL)
+            say(s, "ack %s", decision->as.token.token);
+        break;
+    case DECIDE_REPLY:
+        say_reply(s, &decision->as.reply);
+        break;
+    case DECIDE_VERSION:
+        if (decision->as.version.number > 1)
+            say(s, "%s version %lld", decision->as.version.dag_id,
+                (long long)decision->as.version.number);
+        break;
+    case DECIDE_DAG:
+    case DECIDE_ATTEMPT_NEW:
+    case DECIDE_ATTEMPT:
+        break;
+    }
+}
+
+void tell_wake(struct scenario *s)
+{
+    int64_t wake = core_next_wakeup(s->world.core);
+    struct buf text = {0};
+
+    if (wake == s->wake_us)
+        return;
+    s->wake_us = wake;
+    if (wake == INT64_MAX)
+        return;
+    if (wake <= s->world.now_us)
+        buf_add_text(&text, "now");
+    else
+        duration_format(wake - s->base_us, &text);
+    say(s, "wake %s", buf_text(&text));
+    buf_release(&text);
+}

@@ -1,0 +1,265 @@
+#include "tests/scenarios/scenario.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WORDS_MAX 16
+
+static int64_t read_number(const struct scenario *s, const char *word)
+{
+    int64_t value = 0;
+
+    if (word == NULL || !str_to_int(str_from(word), &value))
+        scenario_fail(s, "'%s' is not a number", word == NULL ? "" : word);
+    return value;
+}
+
+/* The token of "a#1" (run 1) or "r2.a#1". */
+static const char *token(const struct scenario *s, const char *name)
+{
+    const char *hash = name == NULL ? NULL : strchr(name, '#');
+    int64_t run = 1;
+
+    if (hash == NULL)
+        scenario_fail(s, "expected TASK#TRY, as in a#1 or r2.a#1");
+    if (name[0] == 'r' && strchr(name, '.') != NULL) {
+        run = strtoll(name + 1, NULL, 10);
+        name = strchr(name, '.') + 1;
+    }
+    const struct stored_run *stored = rows_run(&s->world.rows, run);
+    if (stored == NULL)
+        scenario_fail(s, "there is no run %lld", (long long)run);
+    uint32_t task = dag_find_task(stored->dag, (struct str){name, (size_t)(hash - name)});
+    int64_t try_number = strtoll(hash + 1, NULL, 10);
+    for (size_t i = 0; i < s->world.rows.attempt_count; i++) {
+        const struct attempt_row *row = &s->world.rows.attempts[i];
+        if (row->run == run && row->task == task && row->try_number == try_number)
+            return row->token;
+    }
+    scenario_fail(s, "there is no attempt %s", name);
+}
+
+typedef void (*verb_run)(struct scenario *s, char **words);
+
+static void do_tick(struct scenario *s, char **words)
+{
+    (void)words;
+    world_settle(&s->world);
+}
+
+static void do_trigger(struct scenario *s, char **words)
+{
+    world_trigger(&s->world, words[1], words[2]);
+}
+
+static void do_begin(struct scenario *s, char **words)
+{
+    world_started(&s->world, token(s, words[1]));
+}
+
+static void do_exit(struct scenario *s, char **words)
+{
+    int64_t code = read_number(s, words[2]);
+
+    world_ended(&s->world, token(s, words[1]), code == 0 ? OUTCOME_SUCCESS : OUTCOME_FAILED, code);
+}
+
+static void do_end(struct scenario *s, char **words)
+{
+    enum outcome outcome = OUTCOME_SUCCESS;
+
+    if (words[2] == NULL || !outcome_parse(str_from(words[2]), &outcome))
+        scenario_fail(s, "expected end TASK#TRY OUTCOME");
+    world_ended(&s->world, token(s, words[1]), outcome, -1);
+}
+
+static void do_stale(struct scenario *s, char **words)
+{
+    world_ended(&s->world, words[1], OUTCOME_SUCCESS, 0);
+}
+
+static void do_stale_begin(struct scenario *s, char **words)
+{
+    world_started(&s->world, words[1]);
+}
+
+static void do_up(struct scenario *s, char **words)
+{
+    struct world_worker *worker = world_worker(&s->world, words[1]);
+
+    for (int i = 2; words[i] != NULL && words[i + 1] != NULL; i += 2) {
+        int64_t value = read_number(s, words[i + 1]);
+        if (strcmp(words[i], "slots") == 0)
+            worker->slots = value;
+        else if (strcmp(words[i], "backlog") == 0)
+            worker->backlog = value;
+        else if (strcmp(words[i], "shared") == 0)
+            worker->shared_slots = value;
+        else
+            scenario_fail(s, "unknown word '%s'", words[i]);
+    }
+    world_worker_up(&s->world, worker);
+}
+
+static void do_disconnect(struct scenario *s, char **words)
+{
+    world_worker(&s->world, words[1])->is_connected = false;
+}
+
+static void do_gone(struct scenario *s, char **words)
+{
+    world_worker_gone(&s->world, world_worker(&s->world, words[1]));
+}
+
+/* The worker says a token that the core does not know. */
+static void do_announce(struct scenario *s, char **words)
+{
+    struct world_worker *worker = world_worker(&s->world, words[1]);
+    struct event event = {.kind = EVENT_WORKER_UP};
+    const char *tokens[] = {words[2]};
+
+    event.as.worker_up = (struct event_worker_up){
+        worker->instance, worker->slots, worker->backlog, worker->shared_slots, tokens, 1};
+    world_step(&s->world, &event);
+}
+
+static void do_restart(struct scenario *s, char **words)
+{
+    (void)words;
+    world_start_core(&s->world);
+}
+
+static void set_paused(struct scenario *s, char **words, bool is_paused)
+{
+    struct event event = {.kind = EVENT_DAG_SET_PAUSED, .request = 1};
+
+    event.as.set_paused.dag_id = words[1];
+    event.as.set_paused.is_paused = is_paused;
+    world_step(&s->world, &event);
+}
+
+static void do_pause(struct scenario *s, char **words)
+{
+    set_paused(s, words, true);
+}
+
+static void do_unpause(struct scenario *s, char **words)
+{
+    set_paused(s, words, false);
+}
+
+static void do_remove(struct scenario *s, char **words)
+{
+    struct event event = {.kind = EVENT_DAG_GONE, .as.dag_gone.dag_id = words[1]};
+
+    world_step(&s->world, &event);
+}
+
+static void do_backfill(struct scenario *s, char **words)
+{
+    struct event event = {.kind = EVENT_BACKFILL_CREATE, .request = 1};
+    struct event_backfill_create *create = &event.as.backfill_create;
+
+    *create = (struct event_backfill_create){.dag_id = words[1],
+                                             .from_us = scenario_time(s, words[2]),
+                                             .to_us = scenario_time(s, words[3]),
+                                             .max_active_runs = 16};
+    for (int i = 4; words[i] != NULL; i++) {
+        if (strcmp(words[i], "backwards") == 0)
+            create->run_backwards = true;
+        else if (strcmp(words[i], "max") == 0)
+            create->max_active_runs = read_number(s, words[++i]);
+        else if (!reprocess_parse(str_from(words[i]), &create->reprocess))
+            scenario_fail(s, "unknown word '%s'", words[i]);
+    }
+    world_step(&s->world, &event);
+}
+
+static void control(struct scenario *s, char **words, enum backfill_control action)
+{
+    struct event event = {.kind = EVENT_BACKFILL_CONTROL, .request = 1};
+
+    event.as.backfill_control.id = read_number(s, words[1]);
+    event.as.backfill_control.action = action;
+    world_step(&s->world, &event);
+}
+
+static void do_backfill_pause(struct scenario *s, char **words)
+{
+    control(s, words, BACKFILL_PAUSE);
+}
+
+static void do_backfill_unpause(struct scenario *s, char **words)
+{
+    control(s, words, BACKFILL_UNPAUSE);
+}
+
+static void do_backfill_cancel(struct scenario *s, char **words)
+{
+    control(s, words, BACKFILL_CANCEL);
+}
+
+static const struct {
+    const char *name;
+    int arguments; /* at least */
+    verb_run run;
+} verbs[] = {
+    {"tick",             0, do_tick            },
+    {"trigger",          1, do_trigger         },
+    {"begin",            1, do_begin           },
+    {"exit",             2, do_exit            },
+    {"end",              2, do_end             },
+    {"stale_end",        1, do_stale           },
+    {"stale_begin",      1, do_stale_begin     },
+    {"up",               1, do_up              },
+    {"disconnect",       1, do_disconnect      },
+    {"gone",             1, do_gone            },
+    {"announce",         2, do_announce        },
+    {"restart",          0, do_restart         },
+    {"pause",            1, do_pause           },
+    {"unpause",          1, do_unpause         },
+    {"remove",           1, do_remove          },
+    {"backfill",         3, do_backfill        },
+    {"backfill_pause",   1, do_backfill_pause  },
+    {"backfill_unpause", 1, do_backfill_unpause},
+    {"backfill_cancel",  1, do_backfill_cancel },
+};
+
+/* Splits in place at blanks; returns the number of words. */
+static int split(char *text, char **words)
+{
+    int count = 0;
+
+    while (count < WORDS_MAX) {
+        while (*text == ' ' || *text == '\t')
+            *text++ = '\0';
+        if (*text == '\0')
+            break;
+        words[count++] = text;
+        while (*text != '\0' && *text != ' ' && *text != '\t')
+            text++;
+    }
+    return count;
+}
+
+void verbs_run(struct scenario *s, struct str text)
+{
+    char *words[WORDS_MAX + 1] = {0};
+    char *copy = arena_alloc(&s->arena, text.len + 1);
+
+    memcpy(copy, text.ptr, text.len);
+    int count = split(copy, words);
+    if (count < 2)
+        scenario_fail(s, "expected TIME VERB …");
+    s->world.now_us = scenario_time(s, words[0]);
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        if (strcmp(verbs[i].name, words[1]) != 0)
+            continue;
+        if (count - 2 < verbs[i].arguments)
+            scenario_fail(s, "%s needs %d arguments", words[1], verbs[i].arguments);
+        verbs[i].run(s, words + 1);
+        tell_wake(s);
+        return;
+    }
+    scenario_fail(s, "unknown verb '%s'", words[1]);
+}
