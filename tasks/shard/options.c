@@ -185,11 +185,11 @@ static void check_split_keys(const struct node *split, struct diags *diags)
         const struct node *value = node_get(split, split_rules[i].key);
         bool belongs = str_is(kind, split_rules[i].kind);
         if (value != NULL && !belongs)
-            diag_add(diags, "MR0230", value->at, "drop it, or change the kind",
+            diag_add(diags, "MR0240", value->at, "drop it, or change the kind",
                      "a split of kind %.*s has no `%s`: that is for kind %s", STR_ARG(kind),
                      split_rules[i].key, split_rules[i].kind);
         if (value == NULL && belongs && split_rules[i].is_required)
-            diag_add(diags, "MR0231", split->at, NULL, "a split of kind %.*s needs `%s`",
+            diag_add(diags, "MR0241", split->at, NULL, "a split of kind %.*s needs `%s`",
                      STR_ARG(kind), split_rules[i].key);
     }
 }
@@ -214,16 +214,16 @@ static void check_cutoffs(const struct node *split, struct diags *diags)
         if (template_is(item->text))
             continue;
         if (!timefmt_parse(item->text, &us, &has_offset))
-            diag_add(diags, "MR0232", item->at, "write 2026-03-15 or 2026-03-15T00:00:00Z",
+            diag_add(diags, "MR0242", item->at, "write 2026-03-15 or 2026-03-15T00:00:00Z",
                      "the cutoff '%.*s' is no date or time", STR_ARG(item->text));
         else if (us <= before)
-            diag_add(diags, "MR0232", item->at, "write the cutoffs in ascending order",
+            diag_add(diags, "MR0242", item->at, "write the cutoffs in ascending order",
                      "the cutoff '%.*s' is not after the one before it", STR_ARG(item->text));
         else
             before = us;
     }
     if (names != NULL ? count_of(names) != count_of(cutoffs) + 1 : count_of(cutoffs) > 2)
-        diag_add(diags, "MR0233", names != NULL ? names->at : cutoffs->at,
+        diag_add(diags, "MR0243", names != NULL ? names->at : cutoffs->at,
                  "each cutoff ends one split and begins the next", "%zu cutoffs need %zu names",
                  count_of(cutoffs), count_of(cutoffs) + 1);
 }
@@ -240,15 +240,15 @@ static void check_fractions(const struct node *split, struct diags *diags)
         double share = 0;
         if ((entry->value->kind != NODE_FLOAT && entry->value->kind != NODE_INT) ||
             !str_to_float(entry->value->text, &share) || share <= 0 || share > 1)
-            diag_add(diags, "MR0234", entry->value->at, "write a number, as 0.8",
+            diag_add(diags, "MR0244", entry->value->at, "write a number, as 0.8",
                      "the share of `%.*s` is not between 0 and 1", STR_ARG(entry->key));
         if (!str_is_id(entry->key))
-            diag_add(diags, "MR0235", entry->key_at, "use letters, digits, '_' and '-'",
+            diag_add(diags, "MR0245", entry->key_at, "use letters, digits, '_' and '-'",
                      "`%.*s` can't be the name of a folder", STR_ARG(entry->key));
         sum += share;
     }
     if (fabs(sum - 1) > 1e-6)
-        diag_add(diags, "MR0234", fractions->at, NULL, "the fractions add up to %g, not to 1", sum);
+        diag_add(diags, "MR0244", fractions->at, NULL, "the fractions add up to %g, not to 1", sum);
 }
 
 static void shard_check(const struct node *with, struct diags *diags)
@@ -258,7 +258,7 @@ static void shard_check(const struct node *with, struct diags *diags)
     struct str format = node_get_text(with, "format");
 
     if (extensions != NULL && format.len > 0 && !str_is(format, "webdataset"))
-        diag_add(diags, "MR0236", extensions->at, "drop it",
+        diag_add(diags, "MR0246", extensions->at, "drop it",
                  "extensions are for webdataset, not for %.*s", STR_ARG(format));
     if (split == NULL || split->kind != NODE_MAP)
         return;
