@@ -121,9 +121,9 @@ void backfill_schedule_changed(struct core *core, struct backfill *backfill)
 
     if (row->cursor_us != 0 && interval_at(dag, row, row->cursor_us, &interval)) {
         row->cursor_us = interval.start_us;
-        left = timetable_count(dag, row->run_backwards ? row->from_us : row->cursor_us,
-                               row->run_backwards ? row->cursor_us : row->to_us,
-                               row->created_at_us);
+        left =
+            timetable_count(dag, row->run_backwards ? row->from_us : row->cursor_us,
+                            row->run_backwards ? row->cursor_us : row->to_us, row->created_at_us);
     } else {
         row->cursor_us = 0; /* the new schedule has no interval left in the range */
     }
@@ -328,7 +328,7 @@ static void insert_run(struct core *core, struct backfill *backfill,
 
     (void)snprintf(run_id, sizeof(run_id), "backfill__%s",
                    timefmt_iso_offset(interval->start_us, date));
-    run_insert(core, run_new(core, entry, entry->current, &row), DECIDE_RUN_NEW);
+    run_insert(core, run_new(core, entry, entry->current, &row), DECIDE_RUN_NEW, RUN_QUEUED);
 }
 
 /* Numbers of former tries stay taken: those of the same task, and those under the same index, whose
@@ -367,11 +367,7 @@ static void reset_run(struct core *core, struct backfill *backfill, const struct
     row.clear_number++;
     struct run *run = run_new(core, entry, entry->current, &row);
     continue_tries(run, known);
-    struct decision *decision = decisions_add(core->out, DECIDE_RUN_RESET);
-    decision->as.run.row = run->row;
-    decision->as.run.from = known->row.state;
-    decision->as.run.dag = run->dag;
-    run_enqueue(core, run);
+    run_insert(core, run, DECIDE_RUN_RESET, known->row.state);
 }
 
 static bool may_reprocess(const struct backfill *backfill, const struct known_run *known)

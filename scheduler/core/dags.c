@@ -247,7 +247,7 @@ static void insert_scheduled(struct core *core, struct dag_entry *entry)
 
     (void)snprintf(run_id, sizeof(run_id), "scheduled__%s",
                    timefmt_iso_offset(row.logical_date_us, date));
-    run_insert(core, run_new(core, entry, entry->current, &row), DECIDE_RUN_NEW);
+    run_insert(core, run_new(core, entry, entry->current, &row), DECIDE_RUN_NEW, RUN_QUEUED);
 }
 
 void dags_make_run(struct core *core, const struct core_want *want, const struct known_run *known)

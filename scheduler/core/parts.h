@@ -27,7 +27,8 @@ void dags_free(struct core *core, struct dag_entry *entry);
 bool run_is_before(const struct heap_node *a, const struct heap_node *b);
 struct run *run_new(struct core *core, struct dag_entry *entry, struct dag *version,
                     const struct run_row *row);
-void run_insert(struct core *core, struct run *run, enum decision_kind kind);
+/* Tells of a new or reset run, which then starts or waits. */
+void run_insert(struct core *core, struct run *run, enum decision_kind kind, enum run_state from);
 void run_enqueue(struct core *core, struct run *run); /* queued: by run_after */
 void run_start(struct core *core, struct run *run);
 void run_check_end(struct core *core, struct run *run);

@@ -6,7 +6,8 @@
 
 #include <stdlib.h>
 
-/* Priority, then the older interval, then the older run, then the order in the file. */
+/* Priority; backfills after all else, so that a long one never starves what is due; then the older
+ * interval, the older run, the order in the file. */
 static bool task_is_before(const struct task *a, const struct task *b)
 {
     int64_t weight_a = task_spec(a)->priority_weight_total;
@@ -16,6 +17,10 @@ static bool task_is_before(const struct task *a, const struct task *b)
         return weight_a > weight_b;
     if (a->run == b->run)
         return a->index < b->index;
+    bool fills_a = a->run->row.run_type == RUN_TYPE_BACKFILL;
+    bool fills_b = b->run->row.run_type == RUN_TYPE_BACKFILL;
+    if (fills_a != fills_b)
+        return fills_b;
     int64_t date_a = run_sort_date(a->run);
     int64_t date_b = run_sort_date(b->run);
     return date_a != date_b ? date_a < date_b : a->run->row.id < b->run->row.id;

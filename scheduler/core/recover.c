@@ -53,8 +53,31 @@ static const enum recovery recoveries[TASK_STATE_COUNT][2] = {
     [TASK_RESTARTING] = {RECOVER_NOTHING, RECOVER_NOTHING},
 };
 
+/* What the attempts say of each task, gathered in one pass. */
+struct attempts_of_task {
+    const struct attempt_row *live; /* NULL = none */
+    int64_t last_try;
+};
+
+static struct attempts_of_task *gather(struct arena *arena, uint32_t task_count,
+                                       const struct attempt_row *attempts, size_t count)
+{
+    struct attempts_of_task *by_task = arena_alloc_array(arena, task_count, sizeof(*by_task));
+
+    for (size_t i = 0; i < count; i++) {
+        if (attempts[i].task >= task_count)
+            continue;
+        struct attempts_of_task *of = &by_task[attempts[i].task];
+        if (attempts[i].state == TASK_QUEUED || attempts[i].state == TASK_RUNNING)
+            of->live = &attempts[i];
+        if (attempts[i].try_number > of->last_try)
+            of->last_try = attempts[i].try_number;
+    }
+    return by_task;
+}
+
 static void restore_task(struct core *core, struct task *task, const struct task_row *row,
-                         const struct attempt_row *attempt)
+                         const struct attempts_of_task *attempts)
 {
     struct run *run = task->run;
 
@@ -66,11 +89,16 @@ static void restore_task(struct core *core, struct task *task, const struct task
     task->started_at_us = row->started_at_us;
     task->ended_at_us = row->ended_at_us;
     task->retry_at_us = row->retry_at_us;
-    if (row->state != TASK_NONE)
+    if (row->state != TASK_NONE) {
         run->waiting--;
-    else
+    } else {
+        /* A run that is processed again by another version of its DAG may have attempts of another
+         * task under this index: their numbers stay taken. */
+        if (task->try_number < attempts->last_try)
+            task->try_number = attempts->last_try;
         task->max_tries = task->try_number + task_spec(task)->retries;
-    switch (recoveries[row->state][attempt != NULL]) {
+    }
+    switch (recoveries[row->state][attempts->live != NULL]) {
     case RECOVER_NOTHING:
         break;
     case RECOVER_ENQUEUE:
@@ -78,7 +106,7 @@ static void restore_task(struct core *core, struct task *task, const struct task
         break;
     case RECOVER_BIND:
         run->active++;
-        attempts_bind(core, task, attempt);
+        attempts_bind(core, task, attempts->live);
         break;
     case RECOVER_TIMER:
         task->timer.kind = TIMER_RETRY;
@@ -111,19 +139,6 @@ static void restore_outputs(struct run *run, const struct attempt_row *attempts,
     }
 }
 
-/* The live attempts by task index: one pass over the attempts instead of one per task. */
-static const struct attempt_row **index_attempts(struct arena *arena, uint32_t task_count,
-                                                 const struct attempt_row *attempts, size_t count)
-{
-    const struct attempt_row **by_task = arena_alloc_array(arena, task_count, sizeof(*by_task));
-
-    for (size_t i = 0; i < count; i++)
-        if (attempts[i].task < task_count &&
-            (attempts[i].state == TASK_QUEUED || attempts[i].state == TASK_RUNNING))
-            by_task[attempts[i].task] = &attempts[i];
-    return by_task;
-}
-
 void core_restore_run(struct core *core, const struct run_row *row, struct dag *version,
                       const struct task_row *tasks, size_t task_count,
                       const struct attempt_row *attempts, size_t attempt_count)
@@ -133,11 +148,11 @@ void core_restore_run(struct core *core, const struct run_row *row, struct dag *
 
     assert(entry != NULL && !run_state_is_final(row->state));
     struct run *run = run_new(core, entry, version, row);
-    const struct attempt_row **live =
-        index_attempts(&scratch, version->task_count, attempts, attempt_count);
+    const struct attempts_of_task *of =
+        gather(&scratch, version->task_count, attempts, attempt_count);
     for (size_t i = 0; i < task_count; i++)
         if (tasks[i].task < version->task_count)
-            restore_task(core, &run->tasks[tasks[i].task], &tasks[i], live[tasks[i].task]);
+            restore_task(core, &run->tasks[tasks[i].task], &tasks[i], &of[tasks[i].task]);
     restore_outputs(run, attempts, attempt_count);
     ready_run_limit(core, run);
     if (run->row.state == RUN_RUNNING) {

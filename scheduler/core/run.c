@@ -1,5 +1,6 @@
 /* Runs: made, queued until they may start, started, ended. */
 #include "base/mem.h"
+#include "base/timefmt.h"
 #include "scheduler/core/parts.h"
 
 #include <assert.h>
@@ -125,9 +126,29 @@ static void tell(struct core *core, const struct run *run, enum decision_kind ki
     decision->as.run.dag = run->dag;
 }
 
-void run_insert(struct core *core, struct run *run, enum decision_kind kind)
+/* Why a queued run can't start now; NULL if it can. */
+static const char *why_queued(struct core *core, const struct run *run)
 {
-    tell(core, run, kind, run->row.state, NULL);
+    const struct dag_entry *entry = run->entry;
+    int64_t running = run->backfill != NULL ? run->backfill->running_runs : entry->running_runs;
+    int64_t max = run->backfill != NULL ? run->backfill->row.max_active_runs
+                                        : entry->current->max_active_runs;
+    char when[TIMEFMT_SIZE];
+
+    if (run->row.run_after_us > core->now_us)
+        return reason_format(core, "waiting_for: run_after %s",
+                             timefmt_utc(run->row.run_after_us, when));
+    if (run->backfill == NULL && entry->row.is_paused)
+        return "dag_paused";
+    if (running >= max)
+        return reason_format(core, "max_active_runs: %lld/%lld", (long long)running,
+                             (long long)max);
+    return NULL;
+}
+
+void run_insert(struct core *core, struct run *run, enum decision_kind kind, enum run_state from)
+{
+    tell(core, run, kind, from, why_queued(core, run));
     run_enqueue(core, run);
 }
 

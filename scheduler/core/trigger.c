@@ -128,7 +128,7 @@ void trigger_run(struct core *core, const struct event *event)
         .conf = trigger->conf,
         .note = trigger->note,
     };
-    run_insert(core, run_new(core, entry, entry->current, &row), DECIDE_RUN_NEW);
+    run_insert(core, run_new(core, entry, entry->current, &row), DECIDE_RUN_NEW, RUN_QUEUED);
     dags_touch(core, entry);
     reply_done(core, event, row.id);
 }

@@ -90,8 +90,9 @@ static void fresh_tasks(struct stored_run *run, struct dag *dag)
                                      .map_index = -1,
                                      .task_id = dag->tasks[i].task_id,
                                      .max_tries = dag->tasks[i].retries};
-        if (i < run->task_count)
-            tasks[i].try_number = run->tasks[i].try_number;
+        for (size_t k = 0; k < run->task_count; k++)
+            if (strcmp(run->tasks[k].task_id, tasks[i].task_id) == 0)
+                tasks[i].try_number = run->tasks[k].try_number;
     }
     free(run->tasks);
     run->tasks = tasks;

@@ -31,9 +31,9 @@ static void say_run(struct scenario *s, const struct decision *decision)
     long long id = row->id;
 
     if (decision->kind == DECIDE_RUN_NEW)
-        say(s, "r%lld new %s", id, row->run_id);
+        say(s, "r%lld new %s%s", id, row->run_id, because(s, row->reason));
     else if (decision->kind == DECIDE_RUN_RESET)
-        say(s, "r%lld reset %s", id, row->run_id);
+        say(s, "r%lld reset %s%s", id, row->run_id, because(s, row->reason));
     else
         say(s, "r%lld %s%s", id, run_state_name(row->state), because(s, row->reason));
 }
