@@ -35,6 +35,7 @@ void handle_runs_list(struct web *web, struct request *request)
         !params_list(request, "state", run_states, &filter.states) ||
         !params_list(request, "run_type", run_types, &filter.run_types) ||
         !params_int_list(request, "dag_version", &filter.dag_versions) ||
+        !params_int(request, "backfill_id", 1, INT64_MAX, &filter.backfill_id) ||
         (!all && !lookup_dag(web, request, &dag)))
         return;
     if (!read_runs(web->read, &request->arena, &filter, &page, &runs, &count, &total, &err)) {

@@ -1,0 +1,66 @@
+// One run: its tasks with state, try, duration and why; the log of the one that is chosen.
+import { segment, useLive } from "./api.js";
+import { html } from "./html.js";
+import { backfillHref, dagHref, Duration, FINAL, Problem, runHref, State, Time } from "./parts.js";
+import { Log } from "./log.js";
+
+const LIMIT = 10000;
+
+function Tries({ dag, run, task, chosen }) {
+  const base = `/api/v2/dags/${segment(dag)}/dagRuns/${segment(run)}/taskInstances/${segment(task)}`;
+  const mine = (event) => event.dag_id === dag && event.dag_run_id === run && event.task_id === task;
+  const tries = useLive(`${base}/tries`, mine);
+  if (!tries.data) return html`<${Problem} error=${tries.error} />`;
+  const list = tries.data.task_instances;
+  if (list.length === 0) return html`<p class="faint">It has not been tried yet.</p>`;
+  const number = chosen ? Number(chosen) : list[list.length - 1].try_number;
+  const attempt = list.find((one) => one.try_number === number);
+  if (!attempt) return html`<p class="problem">There is no try ${number}.</p>`;
+  const outputs = attempt.outputs ? JSON.stringify(attempt.outputs, null, 2) : null;
+  return html`<nav class="tabs" aria-label="tries">${list.map((one) => html`<a key=${one.try_number}
+      href="${runHref(dag, run)}/tasks/${segment(task)}/${one.try_number}"
+      aria-current=${one.try_number === number ? "true" : null}>Try ${one.try_number} <${State} state=${one.state} /></a>`)}</nav>
+    <p>${attempt.reason ? `${attempt.reason} · ` : ""}${attempt.exit_code === null ? "" : `exit code ${attempt.exit_code} · `}<${Duration} start=${attempt.start_date} end=${attempt.end_date} /></p>
+    ${outputs && outputs !== "{}" ? html`<details><summary>Outputs</summary><pre tabindex="0">${outputs}</pre></details>` : null}
+    <${Log} key=${number} path="${base}/logs/${number}" />`;
+}
+
+function counts(tasks) {
+  const byState = new Map();
+  for (const task of tasks) byState.set(task.state || "none", (byState.get(task.state || "none") || 0) + 1);
+  return [...byState];
+}
+
+export function Run({ dag, id, task, tryNumber }) {
+  const base = `/api/v2/dags/${segment(dag)}/dagRuns/${segment(id)}`;
+  const mine = (event) => event.dag_id === dag && event.dag_run_id === id;
+  const run = useLive(base, mine);
+  const tasks = useLive(`${base}/taskInstances?limit=${LIMIT}`, mine);
+  const explain = useLive(`/api/millrace/v1/dags/${segment(dag)}/dagRuns/${segment(id)}/explain`, mine);
+  const crumbs = html`<nav class="crumbs" aria-label="breadcrumbs"><a href="#/">DAGs</a> / <a href=${dagHref(dag)}>${dag}</a></nav>`;
+  const data = run.data;
+  if (!data) return run.error ? html`${crumbs}<h1>${id}</h1><${Problem} error=${run.error} />` : html`<p class="faint">Loading …</p>`;
+  const why = new Map(explain.data ? explain.data.tasks.map((one) => [`${one.task_id} ${one.map_index}`, one.why]) : []);
+  const list = tasks.data ? tasks.data.task_instances : [];
+  return html`${crumbs}<h1 class="run-id">${id}</h1>
+    <dl class="facts"><div><dt>State</dt><dd><${State} state=${data.state} />${data.reason ? html` <span class="faint">${data.reason}</span>` : null}</dd></div>
+      <div><dt>Kind</dt><dd>${data.run_type}${data.backfill_id ? html` (<a href=${backfillHref(data.backfill_id)}>backfill ${data.backfill_id}</a>)` : null}</dd></div>
+      <div><dt>Data interval</dt><dd><${Time} at=${data.data_interval_start} /> to <${Time} at=${data.data_interval_end} /></dd></div>
+      <div><dt>Started</dt><dd><${Time} at=${data.start_date} /></dd></div>
+      <div><dt>Duration</dt><dd><${Duration} start=${data.start_date} end=${data.end_date} /></dd></div>
+      <div><dt>DAG version</dt><dd>${data.dag_versions[0].version_number}</dd></div></dl>
+    ${data.note ? html`<p>${data.note}</p>` : null}
+    <p class="counts">${counts(list).map(([state, count]) => html`<span key=${state}>${count} × <${State} state=${state} /></span> `)}</p>
+    <${Problem} error=${run.error || tasks.error || explain.error} />
+    <table class="stack"><thead><tr><th scope="col">Task</th><th scope="col">State</th><th scope="col">Try</th>
+      <th scope="col">Duration</th><th scope="col">Why</th></tr></thead>
+    <tbody>${list.map((one) => html`<tr key=${one.id} class=${one.task_id === task ? "chosen" : ""}>
+      <th scope="row"><a href="${runHref(dag, id)}/tasks/${segment(one.task_id)}" aria-current=${one.task_id === task ? "true" : null}>${one.task_id}${one.map_index >= 0 ? `[${one.map_index}]` : ""}</a>
+        ${one.operator ? html` <span class="tag">${one.operator}</span>` : null}</th>
+      <td data-label="State"><${State} state=${one.state} /></td>
+      <td data-label="Try" class="number">${one.try_number || "–"}</td>
+      <td data-label="Duration"><${Duration} start=${one.start_date} end=${FINAL.has(one.state) ? one.end_date || one.start_date : one.end_date} /></td>
+      <td data-label="Why" class="why">${one.state === "success" ? "" : why.get(`${one.task_id} ${one.map_index}`) || one.reason || ""}</td></tr>`)}</tbody></table>
+    ${task ? html`<section class="task" aria-label="task ${task}"><h2>${task}</h2>
+      <${Tries} key=${task} dag=${dag} run=${id} task=${task} chosen=${tryNumber} /></section>` : html`<p class="faint">Choose a task to see its log.</p>`}`;
+}
