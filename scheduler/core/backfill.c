@@ -215,6 +215,13 @@ void backfill_create(struct core *core, const struct event *event)
     if (!create_is_good(core, event))
         return;
     struct dag_entry *entry = dags_find(core, create->dag_id);
+    int64_t total = timetable_count(entry->current, create->from_us, create->to_us, core->now_us);
+    if (total >= TIMETABLE_COUNT_MAX) {
+        reply_error(core, event, ERR_INVALID,
+                    "the range holds %d intervals or more: take a shorter one",
+                    TIMETABLE_COUNT_MAX);
+        return;
+    }
     struct backfill_row row = {
         .id = ++core->last_backfill_id,
         .from_us = create->from_us,
@@ -224,7 +231,7 @@ void backfill_create(struct core *core, const struct event *event)
         .max_active_runs = create->max_active_runs,
         .conf = create->conf,
         .created_at_us = core->now_us,
-        .total = timetable_count(entry->current, create->from_us, create->to_us, core->now_us),
+        .total = total,
     };
     if (interval_at(entry->current, &row, row.run_backwards ? row.to_us : row.from_us, &first))
         row.cursor_us = first.start_us;

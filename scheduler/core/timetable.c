@@ -139,7 +139,7 @@ int64_t timetable_count(const struct dag *dag, int64_t from_us, int64_t to_us, i
         int64_t last = to_us < now_us - every ? to_us : now_us - every;
         return last < interval.start_us ? 0 : (last - interval.start_us) / every + 1;
     }
-    while (interval.start_us <= to_us && interval.end_us <= now_us) {
+    while (interval.start_us <= to_us && interval.end_us <= now_us && count < TIMETABLE_COUNT_MAX) {
         count++;
         interval.start_us = interval.end_us;
         interval.end_us = tick_after(dag, interval.start_us);

@@ -26,7 +26,9 @@ bool timetable_last_complete(const struct dag *dag, int64_t now_us, struct inter
 bool timetable_next_run(const struct dag *dag, int64_t last_tick_us, int64_t now_us,
                         struct interval *ret);
 
-/* The number of intervals with a start in [from, to] and an end <= now. */
+/* The number of intervals with a start in [from, to] and an end <= now. Of cron schedules no more
+ * than TIMETABLE_COUNT_MAX are counted, which takes half a second. */
+#define TIMETABLE_COUNT_MAX 10000000
 int64_t timetable_count(const struct dag *dag, int64_t from_us, int64_t to_us, int64_t now_us);
 
 #endif
