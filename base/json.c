@@ -27,6 +27,11 @@ void json_dump_canonical(const json_t *value, struct buf *out)
     (void)json_dump_callback(value, dump_to_buf, out, flags);
 }
 
+void json_dump_ordered(const json_t *value, struct buf *out)
+{
+    (void)json_dump_callback(value, dump_to_buf, out, JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
 const char *json_get_string(const json_t *object, const char *key, const char *fallback)
 {
     const json_t *value = json_object_get(object, key);

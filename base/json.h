@@ -16,6 +16,10 @@ json_t *json_parse(struct str text, struct err *err);
  * can be hashed and compared). */
 void json_dump_canonical(const json_t *value, struct buf *out);
 
+/* The same with the keys in their own order: for documents that are handed on, such as options,
+ * where the order of a map may mean something (the columns of a table). */
+void json_dump_ordered(const json_t *value, struct buf *out);
+
 /* Getters for optional members of an object: `fallback` where the key is absent, null or of
  * another type. Strings are borrowed from the object. */
 const char *json_get_string(const json_t *object, const char *key, const char *fallback);
