@@ -16,7 +16,7 @@ static void add_rendered(struct jw *w, const json_t *rendered, const char *key)
         jw_null(w);
         return;
     }
-    json_dump_canonical(value, &text);
+    json_dump_ordered(value, &text);
     jw_raw(w, buf_str(&text));
     buf_release(&text);
 }

@@ -204,7 +204,7 @@ static void hand_over(struct runner *runner, struct job *job)
         (void)json_object_set_new(start, "threads", json_integer(threads < 1 ? 1 : threads));
     }
     size_t at = wire_begin(&runner->out);
-    json_dump_canonical(start, &runner->out);
+    json_dump_ordered(start, &runner->out);
     wire_end(&runner->out, at);
     free(temp);
 }
