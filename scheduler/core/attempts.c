@@ -178,7 +178,7 @@ static void end_attempt(struct core *core, struct attempt_live *attempt,
     task->attempt = NULL;
     keep_outputs(task, attempt->row.outputs);
     task_after(core, task, ending, reason);
-    ready_run_limit(core, task->run);
+    ready_run_limit(task->run);
     retire_attempt(core, attempt);
 }
 
@@ -199,14 +199,14 @@ void attempts_new(struct core *core, struct task *task, struct worker *worker)
     (void)snprintf(token, sizeof(token), "%s-%llu-%llu", core->instance,
                    (unsigned long long)core->epoch, (unsigned long long)++core->token_count);
     row.token = token;
-    row.rendered = render_attempt(core, task, &core->out->arena, &err);
+    row.rendered = render_attempt(task, &core->out->arena, &err);
     bool rendered = row.rendered != NULL;
     if (!rendered)
         row.rendered = "{}";
     struct attempt_live *attempt = bind_new(core, task, worker, &row);
     task->queued_at_us = core->now_us;
     task_move(core, task, TASK_QUEUED, NULL);
-    ready_run_limit(core, task->run);
+    ready_run_limit(task->run);
     tell(core, attempt, DECIDE_ATTEMPT_NEW);
     if (rendered) {
         attempts_start(core, attempt);

@@ -66,7 +66,7 @@ bool pool_fits(const struct pool *pool, int64_t slots);
 
 /* ready.c */
 void ready_push(struct core *core, struct task *task);
-void ready_run_limit(struct core *core, struct run *run); /* its active count has changed */
+void ready_run_limit(struct run *run); /* its active count has changed */
 void ready_dispatch(struct core *core);
 const char *ready_why(struct core *core, const struct task *task); /* why it waits */
 void ready_release(struct run *run);
@@ -91,8 +91,7 @@ void attempts_free(struct attempt_live *attempt);
 void attempts_lost_task(struct core *core, struct task *task, const char *reason);
 
 /* render.c */
-const char *render_attempt(struct core *core, struct task *task, struct arena *arena,
-                           struct err *err);
+const char *render_attempt(struct task *task, struct arena *arena, struct err *err);
 
 /* backfill.c */
 void backfill_create(struct core *core, const struct event *event);

@@ -109,9 +109,8 @@ void ready_push(struct core *core, struct task *task)
     place_queue(queue);
 }
 
-void ready_run_limit(struct core *core, struct run *run)
+void ready_run_limit(struct run *run)
 {
-    (void)core;
     for (size_t i = 0; i < run->queue_count; i++)
         if ((run->queues[i]->node.place != 0) != run_has_room(run))
             place_queue(run->queues[i]);

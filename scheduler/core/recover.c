@@ -154,7 +154,7 @@ void core_restore_run(struct core *core, const struct run_row *row, struct dag *
         if (tasks[i].task < version->task_count)
             restore_task(core, &run->tasks[tasks[i].task], &tasks[i], &of[tasks[i].task]);
     restore_outputs(run, attempts, attempt_count);
-    ready_run_limit(core, run);
+    ready_run_limit(run);
     if (run->row.state == RUN_RUNNING) {
         if (run->backfill != NULL)
             run->backfill->running_runs++;

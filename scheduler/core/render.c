@@ -167,15 +167,14 @@ static bool render_part(struct jw *w, const char *key, const json_t *value, stru
     json_t *rendered = template_render_json(value, lookup, c, err);
     if (rendered == NULL)
         return false;
-    json_dump_canonical(rendered, &text);
+    json_dump_ordered(rendered, &text);
     jw_raw(w, buf_str(&text));
     json_decref(rendered);
     buf_release(&text);
     return true;
 }
 
-const char *render_attempt(struct core *core, struct task *task, struct arena *arena,
-                           struct err *err)
+const char *render_attempt(struct task *task, struct arena *arena, struct err *err)
 {
     const struct dag_task *spec = task_spec(task);
     struct run *run = task->run;
@@ -188,7 +187,6 @@ const char *render_attempt(struct core *core, struct task *task, struct arena *a
                         .zone = run->dag->zone == NULL ? zone_utc() : run->dag->zone};
     const char *text = NULL;
 
-    (void)core;
     if (run->conf == NULL)
         run->conf = json_loads(run->row.conf, 0, NULL);
     jw_begin_object(&w);
