@@ -55,6 +55,8 @@ static const char *lake_type(struct ingest *ingest, const char *type)
 {
     if (strncmp(type, "TIMESTAMP", 9) == 0)
         return "TIMESTAMP WITH TIME ZONE";
+    if (strcmp(type, "HUGEINT") == 0 || strcmp(type, "UHUGEINT") == 0)
+        return "DECIMAL(38,0)"; /* Parquet has no such integers */
     if (ingest->format == INGEST_NDJSON && strpbrk(type, "[(") != NULL &&
         strncmp(type, "DECIMAL", 7) != 0)
         return "JSON";
