@@ -10,17 +10,18 @@ static const struct option fields[] = {
      .type = OPTION_MAP,
      .flags = OPTION_TEMPLATE,
      .fallback = "{}",
-     .doc = "Name in the query → published dataset (its root, with the partition's keys as columns, "
-            "or one partition). What is read is one version of each, and the manifest names it."},
+     .doc =
+         "Name in the query → published dataset (its root, with the partition's keys as columns, "
+         "or one partition). What is read is one version of each, and the manifest names it."},
     {.key = "query",
      .type = OPTION_STRING,
      .flags = OPTION_REQUIRED | OPTION_TEMPLATE,
-     .doc = "One SELECT over the inputs, in DuckDB's SQL."},
+     .doc = "One SELECT over the inputs, in DuckDB's SQL."                                 },
     {.key = "order_by",
      .type = OPTION_STRINGS,
      .flags = OPTION_OR_SINGLE,
      .doc = "Columns of the result to sort by. Without it the rows come as the query gives them; "
-            "sort by a key to get the same bytes from the same inputs."},
+            "sort by a key to get the same bytes from the same inputs."                  },
     {.key = "target",
      .type = OPTION_STRING,
      .flags = OPTION_REQUIRED | OPTION_TEMPLATE,

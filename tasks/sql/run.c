@@ -52,9 +52,9 @@ static bool open_inputs(struct attempt *attempt, struct inputs *inputs, struct e
     const char *name = NULL;
     json_t *path = NULL;
 
-    json_object_foreach (json_object_get(attempt->options, "inputs"), name, path)
-        if (!open_input(attempt, inputs, name, json_string_value(path), err))
-            return false;
+    json_object_foreach(
+        json_object_get(attempt->options, "inputs"), name,
+        path) if (!open_input(attempt, inputs, name, json_string_value(path), err)) return false;
     return true;
 }
 
@@ -98,8 +98,7 @@ static bool add_columns(const struct attempt *attempt, struct str query, struct 
 static bool add_query(const struct attempt *attempt, struct buf *sql, struct err *err)
 {
     const json_t *order = json_object_get(attempt->options, "order_by");
-    struct str query =
-        without_semicolon(str_from(json_get_string(attempt->options, "query", "")));
+    struct str query = without_semicolon(str_from(json_get_string(attempt->options, "query", "")));
     size_t count = json_is_array(order) ? json_array_size(order) : json_is_string(order);
 
     if (!add_columns(attempt, query, sql, err))

@@ -76,12 +76,14 @@ static void assert_rows(const char *target, const char *select, const char *want
 static void test_inputs_to_target(void **state)
 {
     (void)state;
-    json_decref(must_run("{\"query\": \"SELECT 1 AS i, 'a' AS s\", \"target\": \"lake/e/dt=2026-01-01\"}"));
+    json_decref(
+        must_run("{\"query\": \"SELECT 1 AS i, 'a' AS s\", \"target\": \"lake/e/dt=2026-01-01\"}"));
     json_decref(must_run("{\"query\": \"FROM (VALUES (3, 'c'), (2, 'b')) t(i, s)\", \"target\": "
                          "\"lake/e/dt=2026-01-02\", \"order_by\": [\"i\"]}"));
     assert_rows("lake/e/dt=2026-01-02", "array_agg(i)::VARCHAR", "[2, 3]");
     json_t *outputs = must_run(
-        "{\"inputs\": {\"e\": \"lake/e\", \"second\": \"lake/e/dt=2026-01-02\"}, \"query\": \"SELECT "
+        "{\"inputs\": {\"e\": \"lake/e\", \"second\": \"lake/e/dt=2026-01-02\"}, \"query\": "
+        "\"SELECT "
         "dt, sum(i) AS total, (SELECT count(*) FROM second) AS n FROM e GROUP BY dt -- last\\n;\", "
         "\"target\": \"lake/totals\", \"order_by\": \"dt\"}");
     assert_int_equal(json_get_int(outputs, "rows_out", 0), 2);
@@ -106,22 +108,23 @@ static void test_refuses(void **state)
         enum err_code code;
         const char *message;
     } rows[] = {
-        {"{\"query\": \"DROP TABLE x\", \"target\": \"lake/x\"}", ERR_INVALID, "query: "},
-        {"{\"query\": \"CREATE TABLE x AS SELECT 1\", \"target\": \"lake/x\"}", ERR_INVALID,
-         "only a SELECT"},
-        {"{\"query\": \"COPY (SELECT 1) TO 'stolen.csv'\", \"target\": \"lake/x\"}", ERR_INVALID,
-         "only a SELECT"},
-        {"{\"query\": \"SELECT 1; SELECT 2\", \"target\": \"lake/x\"}", ERR_INVALID,
-         "there are 2 statements"},
-        {"{\"query\": \"SELECT 1) TO 'stolen.csv'; --\", \"target\": \"lake/x\"}", ERR_INVALID, "query"},
-        {"{\"query\": \"\", \"target\": \"lake/x\"}", ERR_INVALID, "query"},
-        {"{\"query\": \"SELECT nope\", \"target\": \"lake/x\"}", ERR_INVALID, "nope"},
+        {"{\"query\": \"DROP TABLE x\", \"target\": \"lake/x\"}",                                  ERR_INVALID, "query: "                                      },
+        {"{\"query\": \"CREATE TABLE x AS SELECT 1\", \"target\": \"lake/x\"}",                    ERR_INVALID,
+         "only a SELECT"                                                                                                                                       },
+        {"{\"query\": \"COPY (SELECT 1) TO 'stolen.csv'\", \"target\": \"lake/x\"}",               ERR_INVALID,
+         "only a SELECT"                                                                                                                                       },
+        {"{\"query\": \"SELECT 1; SELECT 2\", \"target\": \"lake/x\"}",                            ERR_INVALID,
+         "there are 2 statements"                                                                                                                              },
+        {"{\"query\": \"SELECT 1) TO 'stolen.csv'; --\", \"target\": \"lake/x\"}",                 ERR_INVALID,
+         "query"                                                                                                                                               },
+        {"{\"query\": \"\", \"target\": \"lake/x\"}",                                              ERR_INVALID, "query"                                        },
+        {"{\"query\": \"SELECT nope\", \"target\": \"lake/x\"}",                                   ERR_INVALID, "nope"                                         },
         {"{\"inputs\": {\"e\": \"lake/nothing\"}, \"query\": \"FROM e\", \"target\": \"lake/x\"}",
-         ERR_NOT_FOUND, "input e: nothing is published at lake/nothing"},
-        {"{\"query\": \"SELECT 1 AS i\", \"order_by\": [\"j\"], \"target\": \"lake/x\"}", ERR_INVALID,
-         "j"},
-        {"{\"query\": \"SELECT error('boom')\", \"target\": \"lake/x\"}", ERR_DATA, "boom"},
-        {"{\"query\": \"SELECT 1 AS i\", \"target\": \"lake/.x\"}", ERR_INVALID, "begins with '.'"},
+         ERR_NOT_FOUND,                                                                                         "input e: nothing is published at lake/nothing"},
+        {"{\"query\": \"SELECT 1 AS i\", \"order_by\": [\"j\"], \"target\": \"lake/x\"}",
+         ERR_INVALID,                                                                                           "j"                                            },
+        {"{\"query\": \"SELECT error('boom')\", \"target\": \"lake/x\"}",                          ERR_DATA,    "boom"                                         },
+        {"{\"query\": \"SELECT 1 AS i\", \"target\": \"lake/.x\"}",                                ERR_INVALID, "begins with '.'"                              },
     };
 
     (void)state;
@@ -153,8 +156,8 @@ static void test_sums_stay_exact(void **state)
 
 static void test_again_is_unchanged(void **state)
 {
-    static const char options[] =
-        "{\"query\": \"SELECT i FROM range(1000) t(i)\", \"order_by\": \"i\", \"target\": \"lake/r\"}";
+    static const char options[] = "{\"query\": \"SELECT i FROM range(1000) t(i)\", \"order_by\": "
+                                  "\"i\", \"target\": \"lake/r\"}";
     json_t *first = must_run(options);
     json_t *second = must_run(options);
 
