@@ -48,6 +48,20 @@ static void remove_if_stale(const char *folder, const char *name)
     free(path);
 }
 
+/* A stock whose lock file is gone already: a worker makes the lock first, so this one is dead. */
+static void remove_lone_stock(const char *folder, const char *name)
+{
+    struct err err = {0};
+    struct buf lock = {0};
+    char *stock = fs_join(folder, name);
+
+    buf_printf(&lock, "%s%s", stock, LOCK_SUFFIX);
+    if (access(buf_text(&lock), F_OK) < 0 && errno == ENOENT)
+        (void)fs_remove_tree(stock, &err);
+    buf_release(&lock);
+    free(stock);
+}
+
 static void remove_stale(const char *folder)
 {
     DIR *entries = opendir(folder);
@@ -58,6 +72,8 @@ static void remove_stale(const char *folder)
     while ((entry = readdir(entries)) != NULL)
         if (str_ends(str_from(entry->d_name), STR(LOCK_SUFFIX)))
             remove_if_stale(folder, entry->d_name);
+        else if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+            remove_lone_stock(folder, entry->d_name);
     (void)closedir(entries);
 }
 

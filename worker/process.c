@@ -13,6 +13,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* include/linux/sched.h: the process is on its way out. Part of the kernel's interface since /proc
+ * shows the flags. */
+#define PF_EXITING 0x4UL
+
 /* Reads a file of /proc to its end; false where it is not there or not ours to read. */
 static bool read_proc(const char *path, struct buf *out)
 {
@@ -28,22 +32,37 @@ static bool read_proc(const char *path, struct buf *out)
     return n == 0;
 }
 
-static pid_t parent_of(pid_t pid)
+/* What /proc/PID/stat says after the name: state, parent and, six fields on, the kernel's flags. */
+struct stat_fields {
+    char state;
+    long parent;
+    unsigned long flags;
+};
+
+static bool read_stat(pid_t pid, struct stat_fields *ret)
 {
     char path[64];
     struct buf text = {0};
-    long parent = -1;
+    bool ok = false;
 
     (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     if (read_proc(path, &text)) {
         /* The name stands in parentheses and may hold anything, so look from the end. */
         const char *after = strrchr(buf_text(&text), ')');
 
-        if (after != NULL && strlen(after) > 4)
-            parent = strtol(after + 4, NULL, 10);
+        ok = after != NULL && sscanf(after + 1, " %c %ld %*d %*d %*d %*d %lu", &ret->state,
+                                     &ret->parent, &ret->flags) == 3;
     }
     buf_release(&text);
-    return (pid_t)parent;
+    return ok;
+}
+
+bool process_is_ending(pid_t pid)
+{
+    struct stat_fields fields;
+
+    return !read_stat(pid, &fields) || fields.state == 'Z' || fields.state == 'X' ||
+           (fields.flags & PF_EXITING) != 0;
 }
 
 void process_all(process_visit visit, void *context)
@@ -72,7 +91,9 @@ static void visit_if_child(void *context, pid_t pid)
 {
     const struct filter *filter = context;
 
-    if (parent_of(pid) == getpid())
+    struct stat_fields fields;
+
+    if (read_stat(pid, &fields) && fields.parent == getpid())
         filter->visit(filter->context, pid);
 }
 

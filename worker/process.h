@@ -18,6 +18,10 @@ void process_all(process_visit visit, void *context);
  * another user, or one that has ended, holds nothing. */
 bool process_environ_has(pid_t pid, const char *entry);
 
+/* Whether the process has ended or is about to: its environment is gone by then, while its own
+ * children may not have been handed to their next parent yet. */
+bool process_is_ending(pid_t pid);
+
 /* SIGKILL to a process whose environment holds `entry`; the check and the signal go to the same
  * process even if the pid is recycled in between. True = a signal was sent. */
 bool process_kill_marked(pid_t pid, const char *entry);

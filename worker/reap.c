@@ -91,6 +91,12 @@ static void kill_if_left(void *context, pid_t pid)
         (void)kill(pid, SIGKILL);
         return;
     }
+    /* One that is ending shows no mark any more, and may be about to leave us children of its own:
+     * look again when it is reaped. */
+    if (process_is_ending(pid)) {
+        search->found = true;
+        return;
+    }
     /* An orphan that hides whose it is (a cleared environment, or one we can't read) is killed once
      * no other job can have made it. It does not hold this job up. */
     if (search->is_last)

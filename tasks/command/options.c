@@ -12,7 +12,7 @@ static const struct option options[] = {
      .type = OPTION_STRING,
      .flags = OPTION_TEMPLATE,
      .doc = "The folder the program starts in, relative to the project's base folder, which is "
-            "the default."},
+            "the default."                                                              },
 };
 
 static const struct option_alias aliases[] = {

@@ -44,9 +44,12 @@ class Scheduler:
         self.listener.settimeout(WAIT_S)
         os.close(folder)
 
-    def accept(self):
+    def accept(self, worker=None):
         """Takes the worker's connection and answers its hello, which is returned."""
         self.epoch += 1
+        while worker and not select.select([self.listener], [], [], 0.2)[0]:
+            if worker.poll() is not None:
+                raise AssertionError(f"the worker ended at once with code {worker.returncode}")
         if self.connection:
             self.connection.close()
         self.connection, _ = self.listener.accept()
@@ -155,7 +158,7 @@ class WorkerCase(unittest.TestCase):
         self.worker = subprocess.Popen(
             [WORKER, "--state", self.state, "--base", self.base, "--slots", str(self.slots)],
             stderr=self.errors, env={**os.environ, **environment})
-        self.hello = self.scheduler.accept()
+        self.hello = self.scheduler.accept(self.worker)
         self.instance = self.hello["instance"]
 
     def tearDown(self):
@@ -489,10 +492,12 @@ class Ends(WorkerCase):
         folder = self.state / "workers"
         (folder / "dead.lock").touch()
         (folder / "dead" / "0" / "temp").mkdir(parents=True)
+        (folder / "forgotten" / "0" / "temp").mkdir(parents=True)
         second = subprocess.Popen([WORKER, "--state", self.state, "--base", self.base],
                                   stderr=self.errors)
         self.assertTrue(eventually(lambda: not (folder / "dead.lock").exists()))
         self.assertFalse((folder / "dead").exists())
+        self.assertTrue(eventually(lambda: not (folder / "forgotten").exists()))
         self.assertTrue((folder / f"{self.instance}.lock").exists())
         second.kill()
         second.wait()
