@@ -9,6 +9,7 @@ static const char *const formats[] = {"auto", "csv", "ndjson", "parquet", NULL};
 static const char *const new_columns[] = {"ignore", "fail", "keep", NULL};
 static const char *const codecs[] = {"zstd", "snappy", "gzip", "uncompressed", NULL};
 
+/* clang-format off: version 14 crashes over rows with more members than the first one has. */
 static const struct option source_fields[] = {
     {.key = "path",
      .type = OPTION_STRINGS,
@@ -170,6 +171,8 @@ static const struct option fields[] = {
      .doc = "Compression of the Parquet file."                                                                                       },
 };
 
+/* clang-format on */
+
 static const struct option_alias aliases[] = {
     {"path",             "source"       },
     {"input",            "source"       },
@@ -194,36 +197,33 @@ static const struct option_table ingest_options = {
     .aliases = aliases,
 };
 
-static bool type_is_known(struct str type)
-{
-    static const char *const words[] = {
+static const char *const type_words[] = {
 #define TYPE(word, sql) word,
 #include "tasks/ingest/types.def"
 #undef TYPE
-    };
+};
+
+#define TYPE_WORD_COUNT (sizeof(type_words) / sizeof(type_words[0]))
+
+static bool type_is_known(struct str type)
+{
     char text[64];
 
     if (type.len >= sizeof(text))
         return false;
     (void)snprintf(text, sizeof(text), "%.*s", STR_ARG(type));
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-        if (strcasecmp(words[i], text) == 0)
+    for (size_t i = 0; i < TYPE_WORD_COUNT; i++)
+        if (strcasecmp(type_words[i], text) == 0)
             return true;
     return strncasecmp(text, "DECIMAL(", 8) == 0 || strncasecmp(text, "NUMERIC(", 8) == 0;
 }
 
 static void check_type(const struct node *type, struct diags *diags)
 {
-    static const char *const words[] = {
-#define TYPE(word, sql) word,
-#include "tasks/ingest/types.def"
-#undef TYPE
-    };
-
     if (type == NULL || type->kind != NODE_STRING || type_is_known(type->text))
         return;
     diag_add(diags, "MR0230", type->at,
-             diag_suggest(diags, type->text, words, sizeof(words) / sizeof(words[0])),
+             diag_suggest(diags, type->text, type_words, TYPE_WORD_COUNT),
              "`%.*s` is no type of a column", STR_ARG(type->text));
 }
 
