@@ -44,7 +44,7 @@ const listeners = new Set();
 let source = null;
 let lastId = null;
 let hiddenTimer = null;
-let connection = { open: false, scheduler: true };
+let connection = { open: null, scheduler: true }; // open null: not known yet
 
 function tell(event) {
   for (const listener of [...listeners]) listener(event);
@@ -101,7 +101,10 @@ export function listen(listener) {
 
 export function useConnection() {
   const [state, set] = useState(connection);
-  useEffect(() => listen((event) => event.kind === "connection" && set(connection)), []);
+  useEffect(() => {
+    set(connection); // it may have come between the first drawing and this
+    return listen((event) => event.kind === "connection" && set(connection));
+  }, []);
   return state;
 }
 

@@ -28,6 +28,7 @@ function choose([noun, id, below, run, tasks, task, tryNumber]) {
 
 function Connection() {
   const { open, scheduler } = useConnection();
+  if (open === null) return html`<p class="status faint" role="status">connecting …</p>`;
   if (!open) return html`<p class="status bad" role="status"><span aria-hidden="true">✕</span> not connected</p>`;
   if (!scheduler) return html`<p class="status bad" role="status"><span aria-hidden="true">✕</span> scheduler is away: changes have to wait</p>`;
   return html`<p class="status" role="status"><span aria-hidden="true">●</span> live</p>`;

@@ -1,7 +1,7 @@
 // One backfill: how far it is, and its runs.
 import { put, useLive } from "./api.js";
 import { html } from "./html.js";
-import { Action, dagHref, Problem, seconds, Time } from "./parts.js";
+import { Action, dagHref, Problem, rateText, seconds, Time } from "./parts.js";
 import { RunTable } from "./dag.js";
 
 // A bar in parts: succeeded, failed, running, skipped, and what is left.
@@ -35,7 +35,7 @@ export function Backfill({ id }) {
     ${now ? html`<${Progress} value=${now} />` : null}
     <dl class="facts"><div><dt>State</dt><dd>${state}</dd></div>
       ${now ? html`<div><dt>Running</dt><dd>${now.running}, ${now.queued} queued</dd></div>
-        <div><dt>Rate</dt><dd>${now.runs_per_second >= 1 ? `${now.runs_per_second.toFixed(1)} runs/s` : `${(now.runs_per_second * 60).toFixed(1)} runs/min`}</dd></div>
+        <div><dt>Rate</dt><dd>${rateText(now.runs_per_second)}</dd></div>
         <div><dt>Time left</dt><dd>${now.eta_seconds === null ? "–" : `about ${seconds(now.eta_seconds)}`}</dd></div>` : null}
       <div><dt>Created</dt><dd><${Time} at=${data.created_at} /></dd></div>
       <div><dt>Ended</dt><dd><${Time} at=${data.completed_at} /></dd></div></dl>

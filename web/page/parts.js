@@ -62,6 +62,13 @@ export function Duration({ start, end }) {
   return html`<span class="number">${seconds(Math.max(0, (until - Date.parse(start)) / 1000))}</span>`;
 }
 
+// A rate in the unit that gives a number one can read.
+export function rateText(perSecond) {
+  for (const [unit, factor] of [["s", 1], ["min", 60], ["h", 3600]])
+    if (perSecond * factor >= 1) return `${(perSecond * factor).toFixed(1)} runs/${unit}`;
+  return perSecond > 0 ? `${(perSecond * 86400).toFixed(1)} runs/day` : "–";
+}
+
 export function Problem({ error }) {
   if (!error) return null;
   return html`<p class="problem" role="alert">${error.message}</p>`;

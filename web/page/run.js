@@ -20,7 +20,7 @@ function Tries({ dag, run, task, chosen }) {
   return html`<nav class="tabs" aria-label="tries">${list.map((one) => html`<a key=${one.try_number}
       href="${runHref(dag, run)}/tasks/${segment(task)}/${one.try_number}"
       aria-current=${one.try_number === number ? "true" : null}>Try ${one.try_number} <${State} state=${one.state} /></a>`)}</nav>
-    <p>${attempt.reason ? `${attempt.reason} · ` : ""}${attempt.exit_code === null ? "" : `exit code ${attempt.exit_code} · `}<${Duration} start=${attempt.start_date} end=${attempt.end_date} /></p>
+    <p>${attempt.reason ? `${attempt.reason} · ` : attempt.exit_code ? `exit code ${attempt.exit_code} · ` : ""}<${Duration} start=${attempt.start_date} end=${attempt.end_date} /></p>
     ${outputs && outputs !== "{}" ? html`<details><summary>Outputs</summary><pre tabindex="0">${outputs}</pre></details>` : null}
     <${Log} key=${number} path="${base}/logs/${number}" />`;
 }
