@@ -9,34 +9,35 @@ static const char *const formats[] = {"auto", "csv", "ndjson", "parquet", NULL};
 static const char *const new_columns[] = {"ignore", "fail", "keep", NULL};
 static const char *const codecs[] = {"zstd", "snappy", "gzip", "uncompressed", NULL};
 
-/* clang-format off: version 14 crashes over rows with more members than the first one has. */
+/* clang-format 14 crashes over rows that have more members than the first one. */
+/* clang-format off */
 static const struct option source_fields[] = {
     {.key = "path",
      .type = OPTION_STRINGS,
      .flags = OPTION_REQUIRED | OPTION_OR_SINGLE | OPTION_TEMPLATE,
      .doc = "Files to read: paths or globs (* ? [] {}), relative to the project's folder. .gz and "
-            ".zst are read as they are. A pattern that matches nothing fails the attempt." },
-    {                                                                  .key = "format",
+            ".zst are read as they are. A pattern that matches nothing fails the attempt."},
+    {.key = "format",
      .type = OPTION_ENUM,
      .fallback = "\"auto\"",
      .choices = formats,
      .doc = "auto goes by the name: .csv, .tsv, .txt, .ndjson, .jsonl, .json, .parquet."},
-    {                                                                     .key = "header",
+    {.key = "header",
      .type = OPTION_BOOL,
      .fallback = "true",
      .doc = "CSV: whether the first record names the fields. Each file's header is read by itself: "
-            "order and spelling may differ from file to file."                           },
-    {                                                     .key = "names",
+            "order and spelling may differ from file to file."},
+    {.key = "names",
      .type = OPTION_STRINGS,
      .doc = "CSV without a header: the names of its fields, in order."},
-    {                                                                                        .key = "delimiter",
+    {.key = "delimiter",
      .type = OPTION_STRING,
-     .doc = "CSV: one character; default a comma, in .tsv files a tab."                                                                },
-    { .key = "quote",
+     .doc = "CSV: one character; default a comma, in .tsv files a tab."},
+    {.key = "quote",
      .type = OPTION_STRING,
      .fallback = "\"\\\"\"",
-     .doc = "CSV: one character, or an empty string for none. Inside quotes it is doubled."                                                                 },
-    {                                                                                                                     .key = "null_values",
+     .doc = "CSV: one character, or an empty string for none. Inside quotes it is doubled."},
+    {.key = "null_values",
      .type = OPTION_STRINGS,
      .flags = OPTION_OR_SINGLE,
      .fallback = "[\"\"]",
@@ -55,8 +56,8 @@ static const struct option reject_fields[] = {
      .type = OPTION_INT,
      .min = 0,
      .max = 1e6,
-     .doc = "More rejected rows than this fail the task."                         },
-    { .key = "max_pct",
+     .doc = "More rejected rows than this fail the task."},
+    {.key = "max_pct",
      .type = OPTION_FLOAT,
      .fallback = "10",
      .min = 0,
@@ -96,7 +97,7 @@ static const struct option column_fields[] = {
      .type = OPTION_BOOL,
      .fallback = "false",
      .doc = "true: the field may be missing from a file; else that file fails the task."},
-    {.key = "default",                                       .type = OPTION_SCALAR,                                       .doc = "The value where the source has none."                                                       },
+    {.key = "default",                                       .type = OPTION_SCALAR,                                       .doc = "The value where the source has none."},
 };
 
 static const struct option_table column_table = {
@@ -111,19 +112,19 @@ static const struct option fields[] = {
      .type = OPTION_OBJECT,
      .flags = OPTION_REQUIRED | OPTION_OR_STRING | OPTION_TEMPLATE,
      .fields = &source_table,
-     .doc = "A path or glob, or a map with how to read it."                                                       },
+     .doc = "A path or glob, or a map with how to read it."},
     {.key = "target",
      .type = OPTION_STRING,
      .flags = OPTION_REQUIRED | OPTION_TEMPLATE,
-     .doc = "The dataset's partition to publish: lake/events/dt={{ ds }}."                                      },
+     .doc = "The dataset's partition to publish: lake/events/dt={{ ds }}."},
     {.key = "columns",
      .type = OPTION_MAP,
      .doc =
          "The target's columns: name → type, or name → {type, from, formats, nullable, optional, "
-         "default}. Without it columns and types are inferred from all of the files."       },
+         "default}. Without it columns and types are inferred from all of the files."},
     {.key = "rename",
      .type = OPTION_MAP,
-     .doc = "Former names of fields → the names they have now, for columns that are inferred."                                                                      },
+     .doc = "Former names of fields → the names they have now, for columns that are inferred."},
     {.key = "on_new_column",
      .type = OPTION_ENUM,
      .fallback = "\"ignore\"",
@@ -136,20 +137,20 @@ static const struct option fields[] = {
      .flags = OPTION_TEMPLATE,
      .doc =
          "Constant columns: name → text, or name → {value, type}. Take {{ ts }}, not the time of "
-         "day: a retry gives the same bytes then."                                                                                   },
+         "day: a retry gives the same bytes then."},
     {.key = "unique_key",
      .type = OPTION_STRINGS,
      .flags = OPTION_OR_SINGLE,
-     .doc = "Of rows with equal keys one is kept (nulls are equal to each other)."                                                                                   },
+     .doc = "Of rows with equal keys one is kept (nulls are equal to each other)."},
     {.key = "order_by",
      .type = OPTION_STRINGS,
      .flags = OPTION_OR_SINGLE,
      .doc = "The row with the greatest value here is the one that is kept; among equals the last "
-            "one read, files in name order."                              },
+            "one read, files in name order."},
     {.key = "filter",
      .type = OPTION_STRING,
      .flags = OPTION_TEMPLATE,
-     .doc = "An SQL condition on the target's columns; other rows are left out and counted."                                    },
+     .doc = "An SQL condition on the target's columns; other rows are left out and counted."},
     {.key = "timezone",
      .type = OPTION_STRING,
      .fallback = "\"UTC\"",
@@ -163,12 +164,12 @@ static const struct option fields[] = {
     {.key = "reject",
      .type = OPTION_OBJECT,
      .fields = &reject_table,
-     .doc = "How many bad rows are tolerated."                },
+     .doc = "How many bad rows are tolerated."},
     {.key = "codec",
      .type = OPTION_ENUM,
      .fallback = "\"zstd\"",
      .choices = codecs,
-     .doc = "Compression of the Parquet file."                                                                                       },
+     .doc = "Compression of the Parquet file."},
 };
 
 /* clang-format on */
