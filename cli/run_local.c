@@ -78,7 +78,8 @@ static void on_worker_exit(uv_process_t *process, int64_t code, int number)
     uv_close((uv_handle_t *)process, on_process_closed);
     if (local->is_finishing)
         return;
-    bool is_young = now_us - local->worker_started_us < YOUNG_US;
+    /* A worker that somebody killed did not fail by itself: it is not counted. */
+    bool is_young = number != SIGKILL && now_us - local->worker_started_us < YOUNG_US;
     local->young_deaths = is_young ? local->young_deaths + 1 : 0;
     local->worker_next_us = now_us + local->young_deaths * 200 * US_PER_MS;
     progress_clear(&local->follow.progress);
