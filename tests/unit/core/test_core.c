@@ -253,13 +253,74 @@ static void test_run_without_tasks(void **state)
     world_release(&world);
 }
 
+/* Queued runs start in the order of their due times, not of their making. */
+static void test_order_of_queued_runs(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world, "a; max_active_runs = 1");
+    world_trigger(&world, "etl", "first");
+    struct event late = trigger_event("late");
+    struct event early = trigger_event("early");
+    early.as.trigger.run_after_us = NOW - US_PER_HOUR;
+    assert_int_equal(reply(&world, &late).code, ERR_NONE);
+    assert_int_equal(reply(&world, &early).code, ERR_NONE);
+    world_ended(&world, world.rows.attempts[0].token, OUTCOME_SUCCESS, 0);
+    assert_int_equal(world.rows.runs[1].row.state, RUN_QUEUED);
+    assert_int_equal(world.rows.runs[2].row.state, RUN_RUNNING);
+    world_release(&world);
+}
+
+/* A run that is processed again keeps its name and becomes the backfill's, conf included. */
+static void test_reprocessed_run(void **state)
+{
+    struct world world;
+    struct event event = trigger_event("mine");
+
+    (void)state;
+    begin(&world, "a; schedule = cron 0 0 * * *; paused = true; a.option = {{ conf.x }}");
+    event.as.trigger.logical_date_us = NOW - US_PER_DAY;
+    event.as.trigger.conf = "{\"x\": \"old\"}";
+    struct event unpause = {.kind = EVENT_DAG_SET_PAUSED, .as.set_paused.dag_id = "etl"};
+    assert_int_equal(reply(&world, &event).code, ERR_NONE);
+    world.schedules = false;
+    world_step(&world, &unpause);
+    world_ended(&world, world.rows.attempts[0].token, OUTCOME_SUCCESS, 0);
+    struct event fill = {.kind = EVENT_BACKFILL_CREATE, .now_us = NOW, .request = 7};
+    fill.as.backfill_create = (struct event_backfill_create){.dag_id = "etl",
+                                                             .from_us = NOW - US_PER_DAY,
+                                                             .to_us = NOW - US_PER_DAY,
+                                                             .max_active_runs = 1,
+                                                             .reprocess = REPROCESS_COMPLETED,
+                                                             .conf = "{\"x\": \"new\"}"};
+    assert_int_equal(reply(&world, &fill).code, ERR_NONE);
+    world_settle(&world);
+    const struct run_row *row = &world.rows.runs[0].row;
+    assert_string_equal(row->run_id, "mine");
+    assert_int_equal(row->run_type, RUN_TYPE_BACKFILL);
+    assert_int_equal(row->backfill_id, 1);
+    assert_int_equal(row->clear_number, 1);
+    assert_string_equal(row->conf, "{\"x\": \"new\"}");
+    assert_int_equal(world.rows.attempt_count, 2);
+    assert_int_equal(world.rows.attempts[1].try_number, 2);
+    assert_non_null(strstr(world.rows.attempts[1].rendered, "new"));
+    world_release(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_trigger_refusals),  cmocka_unit_test(test_doubles_within_a_turn),
-        cmocka_unit_test(test_end_within_a_turn), cmocka_unit_test(test_worker_gone_within_a_turn),
-        cmocka_unit_test(test_wakeups),           cmocka_unit_test(test_end_date_passes),
-        cmocka_unit_test(test_no_schedules),      cmocka_unit_test(test_run_without_tasks),
+        cmocka_unit_test(test_trigger_refusals),
+        cmocka_unit_test(test_doubles_within_a_turn),
+        cmocka_unit_test(test_end_within_a_turn),
+        cmocka_unit_test(test_worker_gone_within_a_turn),
+        cmocka_unit_test(test_wakeups),
+        cmocka_unit_test(test_end_date_passes),
+        cmocka_unit_test(test_no_schedules),
+        cmocka_unit_test(test_run_without_tasks),
+        cmocka_unit_test(test_order_of_queued_runs),
+        cmocka_unit_test(test_reprocessed_run),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
