@@ -36,67 +36,52 @@ class ChurnKill(Case):
         cls.want = published(calm)
         assert len(cls.want) == 2 * DAYS, sorted(cls.want)
 
-    def disturb(self, seed, kill):
-        """Runs the backfill, calling kill() at random moments, starting it again when it died."""
+    def disturb(self, seed, kill, kills_wanted):
+        """Runs the backfill, killing at random moments and starting it again whenever it died."""
         chance = random.Random(seed)
         prepare(self.project)
+        process = self.project.start("run", "dags/churn.yaml", *RANGE)
         kills = 0
-        for _ in range(40):
-            process = self.project.start("run", "dags/churn.yaml", *RANGE)
+        while kills < kills_wanted:
             before = len(published(self.project))
             wait_until(lambda: process.poll() is not None or len(published(self.project)) > before,
                        what="progress of the backfill")
-            time.sleep(chance.random() * 0.3)
-            if process.poll() is None and kills < 6:
-                kills += kill(process)
-            if kills >= 6 or not self.survives(process):
-                code = process.wait(timeout=300)
-                if code == 0:
-                    break
-        self.assertEqual(process.returncode, 0, open(self.project.path("process.log")).read()[-4000:])
+            time.sleep(chance.random() * 0.2)
+            if process.poll() is not None:
+                break
+            kills += kill(process)
+            if process.poll() is not None:
+                process = self.project.start("run", "dags/churn.yaml", *RANGE)
+        with open(self.project.path("process.log")) as log:
+            self.assertEqual(process.wait(timeout=300), 0, log.read()[-4000:])
         self.assertGreaterEqual(kills, 3, "the kills came too late to disturb anything")
         self.assertEqual(published(self.project), self.want)
 
-    def survives(self, process):
-        """Kills of the worker leave the scheduler running: keep killing for a while."""
-        return False
+    def kill_workers(self, _process):
+        """Each costs the attempts it had a try, of which the pipeline has four."""
+        killed = 0
+        for pid in self.project.pids("millrace-worker", "--state"):
+            try:
+                os.kill(pid, signal.SIGKILL)
+                killed = 1
+            except OSError:
+                pass
+        return killed
 
-    def kill_scheduler(self, process):
-        process.send_signal(signal.SIGKILL)
+    @staticmethod
+    def kill_scheduler(process):
+        process.kill()
         process.wait()
         return 1
 
-    def kill_worker(self, process):
-        killed = 0
-        while process.poll() is None and killed < 6:
-            workers = [pid for pid in self.project.pids("millrace-worker")
-                       if "--runner" not in self.project.processes().get(pid, [])]
-            for pid in workers:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                    killed += 1
-                except OSError:
-                    pass
-            before = len(published(self.project))
-            wait_until(lambda: process.poll() is not None or len(published(self.project)) > before,
-                       what="progress after a worker's death")
-        return killed
-
     def test_scheduler(self):
-        self.disturb(11, self.kill_scheduler)
+        self.disturb(11, self.kill_scheduler, 6)
 
     def test_worker(self):
-        self.disturb(12, self.kill_worker)
+        self.disturb(12, self.kill_workers, 3)
 
     def test_both(self):
-        def kill(process):
-            for pid in self.project.pids("millrace-worker"):
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except OSError:
-                    pass
-            return self.kill_scheduler(process)
-        self.disturb(13, kill)
+        self.disturb(13, lambda process: self.kill_workers(process) | self.kill_scheduler(process), 3)
 
 
 if __name__ == "__main__":
