@@ -94,7 +94,8 @@ struct engine *engine_open(struct err *err)
         return NULL;
     struct engine *engine = mem_alloc(sizeof(*engine));
     if (open_database(engine, err) && engine_run(engine, "SET GLOBAL TimeZone='UTC'", NULL, err) &&
-        engine_register_xxh3(engine->connection, err) && check_extensions(engine, err))
+        engine_register_xxh3(engine->connection, err) &&
+        engine_register_int(engine->connection, err) && check_extensions(engine, err))
         return engine;
     engine_close(engine);
     return NULL;

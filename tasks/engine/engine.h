@@ -83,6 +83,8 @@ void engine_add_literal(struct buf *sql, struct str text);
 
 /* SQL functions that every engine has besides DuckDB's own:
  *   millrace_xxh3(VARCHAR, UBIGINT) → UBIGINT: XXH3 of the text with a seed, equal on every machine
- *   and in every version (DuckDB's hash() is not); NULL gives NULL. */
+ *   and in every version (DuckDB's hash() is not); NULL gives NULL.
+ *   millrace_int(VARCHAR) → BIGINT: the integer that the text is ("7", " +7 ", "7.0"), NULL for any
+ *   other text; a CAST would round "1.5". */
 
 #endif

@@ -39,7 +39,11 @@ int64_t engine_read_int(duckdb_type type, const void *data, size_t row);
 /* Appends the type's name: "DECIMAL(10,2)", "STRUCT(\"a\" INTEGER)". */
 void engine_add_type_name(duckdb_logical_type type, struct buf *out);
 
-/* Registers millrace_xxh3(). */
+/* Makes a C function known to SQL: `types` are its parameters' and then its result's. */
+bool engine_register(duckdb_connection connection, const char *name, const duckdb_type *types,
+                     size_t parameter_count, duckdb_scalar_function_t run, struct err *err);
+
 bool engine_register_xxh3(duckdb_connection connection, struct err *err);
+bool engine_register_int(duckdb_connection connection, struct err *err);
 
 #endif

@@ -29,18 +29,8 @@ static void xxh3_run(duckdb_function_info info, duckdb_data_chunk input, duckdb_
 
 bool engine_register_xxh3(duckdb_connection connection, struct err *err)
 {
-    duckdb_scalar_function function = duckdb_create_scalar_function();
-    duckdb_logical_type varchar = duckdb_create_logical_type(DUCKDB_TYPE_VARCHAR);
-    duckdb_logical_type ubigint = duckdb_create_logical_type(DUCKDB_TYPE_UBIGINT);
+    static const duckdb_type types[] = {DUCKDB_TYPE_VARCHAR, DUCKDB_TYPE_UBIGINT,
+                                        DUCKDB_TYPE_UBIGINT};
 
-    duckdb_scalar_function_set_name(function, "millrace_xxh3");
-    duckdb_scalar_function_add_parameter(function, varchar);
-    duckdb_scalar_function_add_parameter(function, ubigint);
-    duckdb_scalar_function_set_return_type(function, ubigint);
-    duckdb_scalar_function_set_function(function, xxh3_run);
-    bool ok = duckdb_register_scalar_function(connection, function) == DuckDBSuccess;
-    duckdb_destroy_logical_type(&varchar);
-    duckdb_destroy_logical_type(&ubigint);
-    duckdb_destroy_scalar_function(&function);
-    return ok || err_set(err, ERR_FAILED, "DuckDB refused the function millrace_xxh3");
+    return engine_register(connection, "millrace_xxh3", types, 2, xxh3_run, err);
 }

@@ -24,6 +24,18 @@ static bool is_instant(const struct ingest_column *column)
     return column->type != NULL && strncmp(column->type, "TIMESTAMP", 9) == 0;
 }
 
+/* The integer that a text is, or NULL: a cast would round 1.5. UBIGINT reaches beyond what
+ * millrace_int() gives. */
+static void add_int(const struct ingest_column *column, const char *field, struct buf *sql)
+{
+    if (is_type(column, "UBIGINT"))
+        buf_printf(sql,
+                   "CASE WHEN regexp_full_match(%s::VARCHAR, '\\s*[+]?[0-9]+\\s*') THEN %s END",
+                   field, field);
+    else
+        buf_printf(sql, "millrace_int(%s::VARCHAR)", field);
+}
+
 void sql_add_strings(const json_t *texts, struct buf *sql)
 {
     size_t i = 0;
@@ -82,12 +94,9 @@ static void add_converted(const struct ingest *ingest, const struct ingest_colum
         add_times(ingest, column, field, sql);
         buf_add_char(sql, ')');
     } else if (is_int(column)) {
-        /* TRY_CAST alone would round 1.5. */
-        buf_printf(sql,
-                   "CASE WHEN regexp_matches(%s::VARCHAR, '[.eE]') THEN CASE WHEN TRY_CAST(%s AS "
-                   "DECIMAL(38,10)) = TRY_CAST(%s AS %s) THEN TRY_CAST(%s AS %s) END ELSE "
-                   "TRY_CAST(%s AS %s) END",
-                   field, field, field, type, field, type, field, type);
+        buf_add_text(sql, "TRY_CAST(");
+        add_int(column, field, sql);
+        buf_printf(sql, " AS %s)", type);
     } else if (is_type(column, "JSON")) {
         buf_printf(sql, "CASE WHEN json_valid(%s) THEN %s::JSON END", field, field);
     } else {
@@ -143,11 +152,12 @@ void sql_add_value(const struct ingest *ingest, const struct ingest_column *colu
         buf_add_text(sql, " END");
 }
 
-/* The type the CSV reader itself converts to: only where its conversion is the careful one's. */
+/* The type the CSV reader itself converts to: only where its conversion is that of a CAST. It reads
+ * instants otherwise (of '20260102' it makes NULL without a word). */
 const char *sql_quick_type(const struct ingest_column *column)
 {
-    bool own = is_int(column) || column->formats != NULL || is_type(column, "JSON") ||
-               is_type(column, "DATE") || is_type(column, "TIME");
+    bool own = is_int(column) || is_instant(column) || column->formats != NULL ||
+               is_type(column, "JSON") || is_type(column, "DATE") || is_type(column, "TIME");
 
     return own ? "VARCHAR" : column->type;
 }
@@ -160,10 +170,10 @@ static void add_quick_converted(const struct ingest *ingest, const struct ingest
         add_times(ingest, column, field, sql);
         buf_printf(sql, ", CAST(error('no format fits') AS %s)) END", column->type);
     } else if (is_int(column)) {
-        buf_printf(sql,
-                   "CASE WHEN contains(%s, '.') OR contains(%s, 'e') OR contains(%s, 'E') THEN "
-                   "CAST(error('not an integer') AS %s) ELSE CAST(%s AS %s) END",
-                   field, field, field, column->type, field, column->type);
+        buf_printf(sql, "CASE WHEN %s IS NOT NULL THEN coalesce(CAST(", field);
+        add_int(column, field, sql);
+        buf_printf(sql, " AS %s), CAST(error('not an integer') AS %s)) END", column->type,
+                   column->type);
     } else {
         buf_printf(sql, "CAST(%s AS %s)", field, column->type);
     }

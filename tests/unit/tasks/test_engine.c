@@ -294,6 +294,47 @@ static void test_xxh3(void **state)
     json_decref(row);
 }
 
+static void test_int(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *value;
+    } rows[] = {
+        {"'7'",                   "7"                  },
+        {"' +7 '",                "7"                  },
+        {"'-7'",                  "-7"                 },
+        {"'7.0'",                 "7"                  },
+        {"'7.'",                  "7"                  },
+        {"'700'",                 "700"                },
+        {"'0'",                   "0"                  },
+        {"'-0.00'",               "0"                  },
+        {"'9223372036854775807'", "9223372036854775807"},
+        {"'9223372036854775808'", NULL                 },
+        {"'7.5'",                 NULL                 },
+        {"'1e3'",                 NULL                 },
+        {"''",                    NULL                 },
+        {"'.'",                   NULL                 },
+        {"'.0'",                  NULL                 },
+        {"'+-7'",                 NULL                 },
+        {"'0x10'",                NULL                 },
+        {"'seven'",               NULL                 },
+        {"NULL",                  NULL                 },
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char sql[100];
+        struct err err = {0};
+        (void)snprintf(sql, sizeof(sql), "SELECT millrace_int(%s)", rows[i].text);
+        struct engine_result *result = query(engine_of(state), sql);
+        assert_true(engine_next(result, &err));
+        if (engine_is_null(result, 0) != (rows[i].value == NULL))
+            fail_msg("%s", sql);
+        if (rows[i].value != NULL)
+            assert_text(result, 0, rows[i].value);
+        engine_result_free(result);
+    }
+}
+
 static void test_limits(void **state)
 {
     struct err err = {0};
@@ -342,6 +383,7 @@ int main(void)
         cmocka_unit_test(test_one_row),
         cmocka_unit_test(test_check_select),
         cmocka_unit_test(test_xxh3),
+        cmocka_unit_test(test_int),
         cmocka_unit_test(test_quoting),
         cmocka_unit_test(test_limits),
     };
