@@ -30,7 +30,7 @@ void fixture_init(struct fixture *f, const char *below)
 
     *f = (struct fixture){0};
     log_set_level(LOG_ERROR);
-    (void)strcpy(f->folder, "/tmp/millrace-scheduler-XXXXXX");
+    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/millrace-scheduler-XXXXXX");
     assert_non_null(mkdtemp(f->folder));
     (void)snprintf(f->state, sizeof(f->state), "%s%s/state", f->folder, below);
     (void)snprintf(f->dags, sizeof(f->dags), "%s/dags", f->folder);

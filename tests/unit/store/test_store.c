@@ -25,7 +25,7 @@ static struct err err;
 static int setup(void **context)
 {
     (void)context;
-    (void)strcpy(folder, "/tmp/millrace-store-XXXXXX");
+    (void)snprintf(folder, sizeof(folder), "/tmp/millrace-store-XXXXXX");
     err = (struct err){0};
     if (mkdtemp(folder) == NULL)
         return -1;
