@@ -3,13 +3,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "web/listen.h"
 #include "web/url.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
-#include <errno.h>
 #include <microhttpd.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -465,83 +463,6 @@ static void on_log(void *context, const char *format, va_list args)
     buf_release(&text);
 }
 
-struct address {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } socket;
-    socklen_t len;
-};
-
-/* Loopback only: there is no authentication yet. */
-static bool parse_address(const struct server_options *options, struct address *ret,
-                          struct err *err)
-{
-    struct address address = {0};
-    const char *host = strcmp(options->host, "localhost") == 0 ? "127.0.0.1" : options->host;
-
-    if (options->port < 0 || options->port > 65535)
-        return err_set(err, ERR_USAGE, "port %lld is not between 0 and 65535",
-                       (long long)options->port);
-    if (inet_pton(AF_INET, host, &address.socket.v4.sin_addr) == 1) {
-        address.socket.v4.sin_family = AF_INET;
-        address.socket.v4.sin_port = htons((uint16_t)options->port);
-        address.len = sizeof(address.socket.v4);
-        if (ntohl(address.socket.v4.sin_addr.s_addr) >> 24 == 127) {
-            *ret = address;
-            return true;
-        }
-    } else if (inet_pton(AF_INET6, host, &address.socket.v6.sin6_addr) == 1) {
-        address.socket.v6.sin6_family = AF_INET6;
-        address.socket.v6.sin6_port = htons((uint16_t)options->port);
-        address.len = sizeof(address.socket.v6);
-        if (IN6_IS_ADDR_LOOPBACK(&address.socket.v6.sin6_addr)) {
-            *ret = address;
-            return true;
-        }
-    }
-    return err_set(err, ERR_USAGE,
-                   "refusing to listen on %s: there is no authentication yet, so only loopback "
-                   "addresses (127.0.0.1, ::1) are served",
-                   options->host);
-}
-
-static int64_t bound_port(int fd)
-{
-    struct address address = {.len = sizeof(address.socket)};
-
-    if (getsockname(fd, &address.socket.any, &address.len) != 0)
-        return 0;
-    return address.socket.any.sa_family == AF_INET ? ntohs(address.socket.v4.sin_port)
-                                                   : ntohs(address.socket.v6.sin6_port);
-}
-
-static int listen_on(const struct server_options *options, struct err *err)
-{
-    struct address address;
-    int one = 1;
-
-    if (!parse_address(options, &address, err))
-        return -1;
-    int fd = socket(address.socket.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        err_errno(err, "socket");
-        return -1;
-    }
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (bind(fd, &address.socket.any, address.len) != 0 || listen(fd, 128) != 0) {
-        if (errno == EADDRINUSE)
-            err_set(err, ERR_CONFLICT, "port %lld of %s is in use: choose another with --port",
-                    (long long)options->port, options->host);
-        else
-            err_errno(err, "listen on %s port %lld", options->host, (long long)options->port);
-        (void)close(fd);
-        return -1;
-    }
-    return fd;
-}
-
 static struct MHD_Daemon *start_daemon(struct server *server, int fd)
 {
     return MHD_start_daemon(
@@ -558,7 +479,7 @@ static struct MHD_Daemon *start_daemon(struct server *server, int fd)
 struct server *server_open(uv_loop_t *loop, const struct server_options *options, struct err *err)
 {
     struct server *server = mem_alloc(sizeof(*server));
-    int fd = listen_on(options, err);
+    int fd = listen_open(options->host, options->port, err);
 
     server->options = *options;
     server->loop = loop;
@@ -566,7 +487,7 @@ struct server *server_open(uv_loop_t *loop, const struct server_options *options
         free(server);
         return NULL;
     }
-    server->port = bound_port(fd);
+    server->port = listen_port(fd);
     server->daemon = start_daemon(server, fd);
     if (server->daemon == NULL) {
         err_set(err, ERR_FAILED, "libmicrohttpd could not be started");

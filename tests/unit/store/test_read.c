@@ -1,5 +1,6 @@
 /* What web reads is what the store committed, in snapshots that never hold the writer back. */
 #include "base/fs.h"
+#include "base/mem.h"
 #include "millrace/messages.h"
 #include "scheduler/store/read.h"
 #include "scheduler/store/store.h"
@@ -28,9 +29,9 @@ static struct err err;
 
 static int setup(void **context)
 {
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    struct fixture *fixture = mem_alloc(sizeof(*fixture));
 
-    (void)strcpy(fixture->folder, "/tmp/millrace-read-XXXXXX");
+    (void)snprintf(fixture->folder, sizeof(fixture->folder), "/tmp/millrace-read-XXXXXX");
     if (mkdtemp(fixture->folder) == NULL)
         return -1;
     fixture->read = read_new(fixture->folder);
