@@ -30,16 +30,17 @@ static void kill_if_marked(void *context, pid_t pid)
         hunt->found = true;
 }
 
-/* Until one look at all processes finds none of ours. One that can't die (it waits for a disk)
- * keeps the guard, and with it the lock. */
+/* Until two looks in a row find none of ours: a process in the middle of an exec shows no mark for
+ * an instant. One that can't die (it waits for a disk) keeps the guard, and with it the lock. */
 static void kill_all_marked(struct hunt *hunt)
 {
     int64_t pause_us = PAUSE_US_MIN;
 
-    for (;;) {
+    for (int clean_looks = 0;;) {
         hunt->found = false;
         process_all(kill_if_marked, hunt);
-        if (!hunt->found)
+        clean_looks = hunt->found ? 0 : clean_looks + 1;
+        if (clean_looks == 2)
             return;
         (void)usleep((useconds_t)pause_us);
         pause_us = pause_us * 2 > PAUSE_US_MAX ? PAUSE_US_MAX : pause_us * 2;

@@ -75,6 +75,7 @@ struct job {
     struct child *child;   /* main process; the runner's for data */
     struct runner *runner; /* data and shared */
     pid_t group;           /* its process group, also after the end of the main process */
+    int looks;             /* for leftovers, while CLEARING */
     struct attempt_log log;
     struct buf ended; /* the frame's document, once ENDED */
     struct job *prev; /* the list of waiting ones */

@@ -56,13 +56,18 @@ static bool place_descriptors(const struct launch *launch)
     return true;
 }
 
+/* Those that have a handler here, which must not run in the child, and those that somebody before
+ * us may have chosen to ignore, which an exec would keep. (All 64 would be 64 calls.) */
+static const int reset[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGPIPE, SIGALRM, SIGTERM, SIGCHLD,
+                            SIGUSR1, SIGUSR2, SIGTSTP, SIGTTIN, SIGTTOU, SIGXFSZ};
+
 static void reset_signals(void)
 {
     struct sigaction action = {.sa_handler = SIG_DFL};
     sigset_t none;
 
-    for (int s = 1; s < NSIG; s++)
-        (void)sigaction(s, &action, NULL);
+    for (size_t i = 0; i < sizeof(reset) / sizeof(reset[0]); i++)
+        (void)sigaction(reset[i], &action, NULL);
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }

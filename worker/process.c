@@ -117,23 +117,24 @@ void process_children(process_visit visit, void *context)
     buf_release(&text);
 }
 
-bool process_environ_has(pid_t pid, const char *entry)
+enum process_mark process_look(pid_t pid, const char *entry)
 {
     char path[64];
     struct buf text = {0};
     size_t len = strlen(entry);
-    bool found = false;
+    enum process_mark mark = PROCESS_BLANK;
 
     (void)snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
     if (read_proc(path, &text))
-        for (size_t at = 0; !found && at < text.len;) {
+        for (size_t at = 0; mark != PROCESS_MARKED && at < text.len;) {
             struct str one = str_from(text.ptr + at);
 
-            found = one.len == len && memcmp(one.ptr, entry, len) == 0;
+            mark = one.len == len && memcmp(one.ptr, entry, len) == 0 ? PROCESS_MARKED
+                                                                      : PROCESS_UNMARKED;
             at += one.len + 1;
         }
     buf_release(&text);
-    return found;
+    return mark;
 }
 
 bool process_kill_marked(pid_t pid, const char *entry)
@@ -143,7 +144,7 @@ bool process_kill_marked(pid_t pid, const char *entry)
 
     if (fd < 0)
         return false;
-    sent = process_environ_has(pid, entry) &&
+    sent = process_look(pid, entry) == PROCESS_MARKED &&
            syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0;
     (void)close(fd);
     return sent;

@@ -14,9 +14,10 @@ void process_children(process_visit visit, void *context);
 /* Calls `visit` for each process of the machine. */
 void process_all(process_visit visit, void *context);
 
-/* Whether the process's environment, as it was at its exec, holds this "NAME=value". A process of
- * another user, or one that has ended, holds nothing. */
-bool process_environ_has(pid_t pid, const char *entry);
+/* Whether the process's environment, as it was at its exec, holds a "NAME=value". BLANK: there is
+ * none to see: it is being exec'd right now, is ending, was started without, or is not ours. */
+enum process_mark { PROCESS_UNMARKED, PROCESS_MARKED, PROCESS_BLANK };
+enum process_mark process_look(pid_t pid, const char *entry);
 
 /* Whether the process has ended or is about to: its environment is gone by then, while its own
  * children may not have been handed to their next parent yet. */

@@ -11,6 +11,9 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+/* How often a job waits for a process without any environment to show one. */
+#define LOOKS_AT_BLANK_MAX 3
+
 struct search {
     struct job *job;
     char *mark;   /* NAME=token of the job's environment */
@@ -86,14 +89,16 @@ static void kill_if_left(void *context, pid_t pid)
 
     if (pid == supervisor->guard || find_child(supervisor, pid) != NULL)
         return;
-    if (process_environ_has(pid, search->mark)) {
+    enum process_mark mark = process_look(pid, search->mark);
+    if (mark == PROCESS_MARKED) {
         search->found = true;
         (void)kill(pid, SIGKILL);
         return;
     }
     /* One that is ending shows no mark any more, and may be about to leave us children of its own:
-     * look again when it is reaped. */
-    if (process_is_ending(pid)) {
+     * look again when it is reaped. One in the middle of an exec shows none yet. */
+    if (process_is_ending(pid) ||
+        (mark == PROCESS_BLANK && search->job->looks < LOOKS_AT_BLANK_MAX)) {
         search->found = true;
         return;
     }
@@ -110,6 +115,7 @@ bool reap_clear(struct job *job)
 
     buf_printf(&mark, "%s=%s", COMMAND_TOKEN_VARIABLE, job->token);
     search.mark = mark.ptr;
+    job->looks++;
     process_children(kill_if_left, &search);
     buf_release(&mark);
     if (job->group > 0 && process_group_lives(job->group)) {

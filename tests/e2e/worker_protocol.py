@@ -499,6 +499,8 @@ class Ends(WorkerCase):
         self.assertFalse((folder / "dead").exists())
         self.assertTrue(eventually(lambda: not (folder / "forgotten").exists()))
         self.assertTrue((folder / f"{self.instance}.lock").exists())
+        # Killed before it has a guard, it would leave its own lock to the next worker.
+        self.assertTrue(eventually(lambda: self.error_text().count("worker_started") == 2))
         second.kill()
         second.wait()
 
