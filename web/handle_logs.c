@@ -2,6 +2,7 @@
 #include "web/handlers.h"
 
 #include "base/mem.h"
+#include "base/timefmt.h"
 #include "millrace/messages.h"
 #include "web/lookup.h"
 #include "web/params.h"
@@ -88,7 +89,50 @@ static int64_t tail_offset(int fd, int64_t tail)
     return offset;
 }
 
-/* Calls for each line, without its line end. */
+/* A line as the worker writes it: "2026-01-02T03:04:05.000006Z stdout text". Lines that look
+ * otherwise are text as a whole. */
+struct line {
+    struct str timestamp; /* empty = none */
+    struct str logger;    /* "stdout", "stderr", "millrace" */
+    struct str text;
+};
+
+static struct line split_line(struct str text)
+{
+    struct line line = {.text = text};
+    size_t first = str_find(text, ' ', 0);
+    size_t second = first == SIZE_MAX ? SIZE_MAX : str_find(text, ' ', first + 1);
+    int64_t us = 0;
+    bool has_offset = false;
+
+    if (first < 20 || first > 27 || second == SIZE_MAX ||
+        !timefmt_parse(str_sub(text, 0, first), &us, &has_offset) || !has_offset)
+        return line;
+    line.timestamp = str_sub(text, 0, first);
+    line.logger = str_sub(text, first + 1, second);
+    line.text = str_sub(text, second + 1, text.len);
+    return line;
+}
+
+static void write_line(struct jw *w, struct str text)
+{
+    struct line line = split_line(text);
+
+    jw_begin_object(w);
+    if (line.timestamp.len > 0) {
+        jw_key(w, "timestamp");
+        jw_str(w, line.timestamp);
+    }
+    jw_key(w, "event");
+    jw_str(w, line.text);
+    if (line.logger.len > 0) {
+        jw_key(w, "logger");
+        jw_str(w, line.logger);
+    }
+    jw_end_object(w);
+}
+
+/* Writes each line without its line end. */
 static void write_lines(struct jw *w, struct str text, bool one_per_line)
 {
     for (size_t from = 0; from < text.len;) {
@@ -97,10 +141,7 @@ static void write_lines(struct jw *w, struct str text, bool one_per_line)
         struct str line = str_sub(text, from, to);
         if (line.len > 0 && line.ptr[line.len - 1] == '\r')
             line.len--;
-        jw_begin_object(w);
-        jw_key(w, "event");
-        jw_str(w, line);
-        jw_end_object(w);
+        write_line(w, line);
         if (one_per_line) {
             buf_add_char(w->out, '\n');
             w->need_comma = false;

@@ -437,11 +437,13 @@ class Read(WebCase):
         self.assertEqual(len(first["content"]), 3)  # the unfinished line waits
         token = first["continuation_token"]
         with open(os.path.join(self.state, "logs", "11", "1.-1.1.log"), "ab") as file:
-            file.write(b" yet\nmore\n")
+            file.write(b" yet\nmore\n2026-01-01T00:00:01.500000Z stderr told by the task\n")
         second = self.get(log + "?token=" + token)
+        self.assertEqual(second["content"].pop(), {"event": "told by the task", "logger": "stderr",
+                                                   "timestamp": "2026-01-01T00:00:01.500000Z"})
         self.assertEqual([line["event"] for line in second["content"]], ["last, no line end yet", "more"])
-        tail = self.get(log + "?tail=6")
-        self.assertEqual([line["event"] for line in tail["content"]], ["more"])
+        tail = self.get(log + "?tail=60")
+        self.assertEqual([line["event"] for line in tail["content"]], ["more", "told by the task"])
 
     def test_own_views(self):
         explain = self.get("/api/millrace/v1/dags/churn/dagRuns/" + urllib.parse.quote(RUN, safe="") + "/explain")

@@ -12,6 +12,13 @@ const POLL_MS = 1000;
 // Terminal escapes say nothing here: colours, cursor moves, titles.
 const ESCAPES = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\-_])/g;
 
+// The time of day before the text; what did not come from stdout says where it came from.
+function lineText({ timestamp, logger, event }) {
+  const text = event.replace(ESCAPES, "");
+  if (!timestamp) return text;
+  return `${timestamp.slice(11, 23)}  ${logger === "stdout" ? "" : `[${logger}] `}${text}`;
+}
+
 function addLines(blocks, lines) {
   const next = blocks.slice();
   for (let at = 0; at < lines.length;) {
@@ -46,7 +53,7 @@ export function Log({ path }) {
       try {
         const answer = await get(`${path}?${query}`);
         if (stopped) return;
-        lines = answer.content.map((line) => line.event.replace(ESCAPES, ""));
+        lines = answer.content.map(lineText);
         const replace = first;
         first = false;
         setBlocks((old) => addLines(replace ? [] : old, lines));
