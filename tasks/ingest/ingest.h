@@ -112,6 +112,11 @@ void sql_add_copy(const struct ingest *ingest, const char *query, const char *na
 
 /* The quick way. *ret_done is false, without an error, when the careful way has to be taken. */
 bool quick_load(struct ingest *ingest, bool *ret_done, struct err *err);
+#define INGEST_TABLE "millrace_source"
+
+/* Fills INGEST_TABLE (f: file, l: line, raw, and for CSV c0, c1, …: the columns' texts) with the
+ * records that can be split, and rejects the others; counts all of them in rows_in. */
+bool table_fill(struct ingest *ingest, struct err *err);
 bool careful_load(struct ingest *ingest, struct err *err);
 
 /* Removes duplicates from the staged file; the latest by order_by wins, then the last read. */
