@@ -134,6 +134,16 @@ def check_readme_map():
         finding("README.md", 1, f"folder map and tree disagree about {name}/")
 
 
+def check_api_docs():
+    """Every route stands in docs/api.md with the summary of the routes table, and no other does."""
+    with open(os.path.join(ROOT, "web/routes.def")) as file:
+        routes = re.findall(r'^ROUTE\((\w+), "([^"]+)", \w+, .*, "([^"]*)"\)', file.read(), flags=re.M)
+    with open(os.path.join(ROOT, "docs/api.md")) as file:
+        rows = re.findall(r"^\| (\w+) \| `([^`]+)` \| ([^|]*) \|$", file.read(), flags=re.M)
+    for method, path, summary in sorted(set(routes) ^ set(rows)):
+        finding("docs/api.md", 1, f"docs and web/routes.def disagree about {method} {path} ({summary})")
+
+
 def check_words(path, text):
     for match in re.finditer(r"https?://registry\.|\"resolved\": *\"http", text):
         finding(path, text.count("\n", 0, match.start()) + 1, "names a registry's host")
@@ -160,6 +170,7 @@ def main():
         if path.endswith(".h"):
             check_header(path, text)
     check_readme_map()
+    check_api_docs()
     for line in advice:
         print("advice:", line)
     for line in findings:
