@@ -158,7 +158,7 @@ static void on_start(struct job *job)
         return;
     }
     set_deadline(job, job->timeout_us);
-    supervisor_send_started(supervisor, job);
+    supervisor_announce(supervisor);
 }
 
 static void on_exited(struct job *job)

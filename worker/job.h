@@ -65,7 +65,8 @@ struct job {
     int64_t started_at_us;
     int64_t ended_at_us;
 
-    bool is_judged; /* the first verdict stands */
+    bool is_announced; /* the scheduler was told that it runs */
+    bool is_judged;    /* the first verdict stands */
     enum outcome outcome;
     char *reason;
     int64_t exit_code; /* -1 = none */

@@ -59,8 +59,10 @@ static void stranger_exited(struct supervisor *supervisor, pid_t pid)
     }
     /* A leftover has ended; it may have been the last of its job. */
     HASH_ITER(hh, supervisor->jobs, job, next)
-    if (job->state == JOB_CLEARING && reap_clear(job))
-        job_handle(job, JOB_CLEARED);
+    {
+        if (job->state == JOB_CLEARING && reap_clear(job))
+            job_handle(job, JOB_CLEARED);
+    }
 }
 
 void reap_children(struct supervisor *supervisor)

@@ -359,7 +359,9 @@ static void fail_shared(struct runner *runner)
     struct job *next;
 
     HASH_ITER(hh, runner->supervisor->jobs, job, next)
-    if (job->runner == runner && job->state == JOB_RUNNING) {
+    {
+        if (job->runner != runner || job->state != JOB_RUNNING)
+            continue;
         job_judge(job, OUTCOME_FAILED, "the runner it was handed to has ended: %s",
                   early_text(runner->child));
         job_handle(job, JOB_FINISHED);

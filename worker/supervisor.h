@@ -35,6 +35,7 @@ struct supervisor {
     int64_t deadline_us; /* what it is set to; 0 = not set */
     uv_timer_t warm_up;
     uv_timer_t drain;
+    uv_timer_t announce;
     uv_signal_t on_child;
     uv_signal_t on_term;
     uv_signal_t on_int;
@@ -50,8 +51,10 @@ void supervisor_fill_slots(struct supervisor *supervisor);
 /* Sees to it that job_check_deadlines() is called at `deadline_us` at the latest. */
 void supervisor_arm(struct supervisor *supervisor, int64_t deadline_us);
 
+/* Sees to it that the scheduler is told soon of the attempts that have started. */
+void supervisor_announce(struct supervisor *supervisor);
+
 /* Tells the scheduler; without a connection nothing is sent: results are kept and repeated. */
-void supervisor_send_started(struct supervisor *supervisor, const struct job *job);
 void supervisor_send_ended(struct supervisor *supervisor, const struct job *job);
 
 /* Ends the loop with a code. */
