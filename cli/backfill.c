@@ -1,6 +1,7 @@
 #include "cli/remote.h"
 
 #include "base/json.h"
+#include "base/timefmt.h"
 #include "cli/progress.h"
 
 #include <stdio.h>
@@ -110,23 +111,31 @@ static int backfill_watch(struct remote *remote)
     return watch(remote, remote->positional[0]);
 }
 
-static json_t *create_body(struct remote *remote, struct err *err)
+static json_t *create_body(struct remote *remote, const json_t *dag, struct err *err)
 {
     const struct backfill_options *options = remote->options;
+    const char *timezone = json_get_string(dag, "timezone", "UTC");
+    char from[TIMEFMT_SIZE];
+    char to[TIMEFMT_SIZE];
 
     if (options->from == NULL || options->to == NULL) {
         err_set(err, ERR_USAGE, "--from and --to are needed (dates or times, both inclusive)");
         return NULL;
     }
+    if (!remote_instant("--from", options->from, timezone, from, err) ||
+        !remote_instant("--to", options->to, timezone, to, err))
+        return NULL;
     json_t *conf = remote_conf(options->conf, &options->params, err);
     if (conf == NULL)
         return NULL;
-    int64_t max_active_runs = options->max_active_runs == 0 ? 10 : options->max_active_runs;
+    int64_t max_active_runs = options->max_active_runs != 0
+                                  ? options->max_active_runs
+                                  : json_get_int(dag, "max_active_runs", 10);
     const char *reprocess = options->reprocess == NULL ? "none" : options->reprocess;
     return json_pack("{s:s, s:s, s:s, s:o, s:s, s:I, s:b}", "dag_id", remote->positional[0],
-                     "from_date", options->from, "to_date", options->to, "dag_run_conf", conf,
-                     "reprocess_behavior", reprocess, "max_active_runs",
-                     (json_int_t)max_active_runs, "run_backwards", options->run_backwards);
+                     "from_date", from, "to_date", to, "dag_run_conf", conf, "reprocess_behavior",
+                     reprocess, "max_active_runs", (json_int_t)max_active_runs, "run_backwards",
+                     options->run_backwards);
 }
 
 static int print_dry_run(struct remote *remote, const json_t *body)
@@ -151,7 +160,9 @@ static int backfill_create(struct remote *remote)
     struct err err = {0};
     char id[32];
 
-    json_t *body = create_body(remote, &err);
+    json_t *dag = remote_dag(remote, remote->positional[0], &err);
+    json_t *body = dag == NULL ? NULL : create_body(remote, dag, &err);
+    json_decref(dag);
     if (body == NULL)
         return command_fail(&err);
     if (options->dry_run) {
@@ -265,7 +276,9 @@ const struct command backfill_command = {
         "                         [--conf JSON] [-p NAME=VALUE]... [--dry-run] [--wait]\n"
         "       millrace backfill list DAG\n"
         "       millrace backfill show|watch|pause|resume|cancel ID\n\n"
-        "  Both ends of the range are included. --wait and `watch` show a progress bar and end\n"
+        "  Both ends of the range are included; a date or time without an offset is in the DAG's\n"
+        "  time zone. --max-active-runs is the DAG's unless given. --wait and `watch` show a "
+        "progress bar and end\n"
         "  with exit code 6 if a run failed; interrupting them cancels nothing.\n\n"
         "  --server URL   the server, where it is not the one of this folder\n"
         "  --state DIR    the state folder that names the server\n"

@@ -1,5 +1,7 @@
 #include "cli/remote.h"
 
+#include "base/json.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 struct dags_options {
@@ -103,20 +105,40 @@ static int dags_unpause(struct remote *remote)
     return set_paused(remote, false);
 }
 
-static int dags_trigger(struct remote *remote)
+static json_t *trigger_body(struct remote *remote, struct err *err)
 {
     const struct dags_options *options = remote->options;
-    struct buf path = {0};
-    struct err err = {0};
-    json_t *conf = remote_conf(options->conf, &options->params, &err);
+    char logical_date[TIMEFMT_SIZE];
 
+    if (options->logical_date != NULL) {
+        json_t *dag = remote_dag(remote, remote->positional[0], err);
+        bool ok = dag != NULL &&
+                  remote_instant("--logical-date", options->logical_date,
+                                 json_get_string(dag, "timezone", "UTC"), logical_date, err);
+        json_decref(dag);
+        if (!ok)
+            return NULL;
+    }
+    json_t *conf = remote_conf(options->conf, &options->params, err);
     if (conf == NULL)
-        return command_fail(&err);
-    json_t *body = json_pack("{s:s?, s:o}", "logical_date", options->logical_date, "conf", conf);
+        return NULL;
+    json_t *body = json_pack("{s:s?, s:o}", "logical_date",
+                             options->logical_date == NULL ? NULL : logical_date, "conf", conf);
     if (options->run_id != NULL)
         (void)json_object_set_new(body, "dag_run_id", json_string(options->run_id));
     if (options->note != NULL)
         (void)json_object_set_new(body, "note", json_string(options->note));
+    return body;
+}
+
+static int dags_trigger(struct remote *remote)
+{
+    struct buf path = {0};
+    struct err err = {0};
+    json_t *body = trigger_body(remote, &err);
+
+    if (body == NULL)
+        return command_fail(&err);
     buf_add_text(&path, "/api/v2/dags");
     client_add_segment(&path, remote->positional[0]);
     buf_add_text(&path, "/dagRuns");

@@ -1,6 +1,8 @@
 #include "cli/remote.h"
 
 #include "base/json.h"
+#include "scheduler/core/zone.h"
+#include "scheduler/dagfile/dagfile.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -126,6 +128,35 @@ int remote_object(struct remote *remote, const char *method, const char *path, c
     table_print_object(fields, field_count, answer, remote->format);
     json_decref(answer);
     return 0;
+}
+
+json_t *remote_dag(struct remote *remote, const char *dag_id, struct err *err)
+{
+    struct buf path = {0};
+
+    buf_add_text(&path, "/api/v2/dags");
+    client_add_segment(&path, dag_id);
+    buf_add_text(&path, "/details");
+    json_t *dag = client_request(remote->client, "GET", buf_text(&path), NULL, err);
+    buf_release(&path);
+    return dag;
+}
+
+bool remote_instant(const char *name, const char *text, const char *timezone,
+                    char out[TIMEFMT_SIZE], struct err *err)
+{
+    struct arena arena = {0};
+    int64_t us = 0;
+    bool has_offset = false;
+
+    if (!timefmt_parse(str_from(text), &us, &has_offset))
+        return err_set(err, ERR_USAGE, "%s wants a date or a time, like 2026-01-31, not `%s`", name,
+                       text);
+    const struct zone *zone = zonefile_load(&arena, str_from(timezone), err);
+    if (zone != NULL)
+        (void)timefmt_utc(has_offset ? us : zone_to_utc_us(zone, us), out);
+    arena_release(&arena);
+    return zone != NULL;
 }
 
 json_t *remote_conf(const char *json_text, const struct arg_list *pairs, struct err *err)

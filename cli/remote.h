@@ -2,6 +2,7 @@
 #ifndef MILLRACE_CLI_REMOTE_H
 #define MILLRACE_CLI_REMOTE_H
 
+#include "base/timefmt.h"
 #include "cli/args.h"
 #include "cli/client.h"
 #include "cli/command.h"
@@ -44,6 +45,14 @@ int remote_list(struct remote *remote, const char *path, const char *key,
 /* A request whose answer is one object, printed. */
 int remote_object(struct remote *remote, const char *method, const char *path, const json_t *body,
                   const struct table_column *fields, size_t field_count);
+
+/* What the server tells of a DAG (its "details"), owned by the caller; NULL on failure. */
+json_t *remote_dag(struct remote *remote, const char *dag_id, struct err *err);
+
+/* A date or time of the option `name` as an instant in UTC, in `out`; without an offset it is local
+ * to `timezone`. */
+bool remote_instant(const char *name, const char *text, const char *timezone,
+                    char out[TIMEFMT_SIZE], struct err *err);
 
 /* A JSON object from repeated "name=value" arguments over the document `json_text` (may be NULL).
  * Values that are JSON keep their type, all others are strings. NULL on failure. */
