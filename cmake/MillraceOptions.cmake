@@ -26,7 +26,10 @@ if(MILLRACE_SANITIZE)
                       -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${MILLRACE_SANITIZE})
 elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
-  add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -ftrivial-auto-var-init=zero)
+  add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+  if(CMAKE_C_COMPILER_ID STREQUAL "GNU") # clang 14 has it only as an experiment
+    add_compile_options(-ftrivial-auto-var-init=zero)
+  endif()
   add_link_options(-Wl,-z,relro,-z,now,-z,noexecstack)
 endif()
 

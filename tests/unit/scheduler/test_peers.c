@@ -288,8 +288,7 @@ static void test_peers_that_make_no_sense_are_cut_off(void **context)
         "{\"kind\": \"command\", \"id\": 1, \"command\": \"reparse\"}",
         "{\"kind\": \"web_hello\", \"protocol\": 99}",
         "{\"kind\": \"worker_hello\", \"protocol\": 1, \"instance\": \"../../x\", \"slots\": 1}",
-        "{\"kind\": \"worker_hello\", \"protocol\": 1, \"instance\": \"w\", \"slots\": 1,"
-        " \"tokens\": [5]}",
+        "{\"kind\": \"worker_hello\", \"protocol\": 1, \"instance\": \"w\", \"tokens\": [5]}",
         "{\"kind\": \"started\", \"token\": \"t\"}",
     };
 
