@@ -28,25 +28,35 @@ static char **build_environ(struct arena *arena, const struct job *job)
     const json_t *env = json_object_get(start, "env");
     char *output = folder_path(job, FOLDER_OUTPUT);
     char *temp = folder_path(job, FOLDER_TEMP);
+    const char *dag_id = json_get_string(start, "dag_id", "");
+    const char *task_id = json_get_string(start, "task_id", "");
+    const char *run_id = json_get_string(start, "run_id", "");
+    const char *try_number = arena_printf(arena, "%lld", (long long)job->try_number);
+    const char *map_index = arena_printf(arena, "%lld", (long long)job->map_index);
+    const char *date = time_or_empty(arena, start, "logical_date");
+    const char *from = time_or_empty(arena, start, "interval_start");
+    const char *until = time_or_empty(arena, start, "interval_end");
     const struct environ_extra extras[] = {
-        {"MILLRACE_DAG_ID",              json_get_string(start,                  "dag_id", "")},
-        {"MILLRACE_TASK_ID",                           json_get_string(start,                                                                 "task_id", "")},
-        {"MILLRACE_RUN_ID",json_get_string(start,"run_id", "")},
-        {"MILLRACE_TRY_NUMBER",                              arena_printf(arena,                                                    "%lld", (long long)job->try_number)},
-        {"MILLRACE_MAP_INDEX",                      arena_printf(arena,                                                                                                              "%lld", (long long)job->map_index)},
-        {"MILLRACE_LOGICAL_DATE",          time_or_empty(arena, start, "logical_date")},
-        {"MILLRACE_DATA_INTERVAL_START",   time_or_empty(arena,                                         start, "interval_start")},
-        {"MILLRACE_DATA_INTERVAL_END",time_or_empty(arena,start, "interval_end")},
-        {COMMAND_TOKEN_VARIABLE,                              job->token                                             },
-        {"MILLRACE_OUTPUT",                         arena_strdup(arena,                                                output)},
-        {"MILLRACE_TEMP", arena_strdup(arena,                  temp)},
-        {GUARD_VARIABLE,             job->supervisor->instance.id                                                  },
+        {"MILLRACE_DAG_ID",              dag_id                      },
+        {"MILLRACE_TASK_ID",             task_id                     },
+        {"MILLRACE_RUN_ID",              run_id                      },
+        {"MILLRACE_TRY_NUMBER",          try_number                  },
+        {"MILLRACE_MAP_INDEX",           map_index                   },
+        {"MILLRACE_LOGICAL_DATE",        date                        },
+        {"MILLRACE_DATA_INTERVAL_START", from                        },
+        {"MILLRACE_DATA_INTERVAL_END",   until                       },
+        {COMMAND_TOKEN_VARIABLE,         job->token                  },
+        {"MILLRACE_OUTPUT",              output                      },
+        {"MILLRACE_TEMP",                temp                        },
+        {GUARD_VARIABLE,                 job->supervisor->instance.id},
     };
+    /* environ_build() copies the values. */
+    char **list = environ_build(arena, environ, json_is_object(env) ? env : NULL, extras,
+                                sizeof(extras) / sizeof(extras[0]));
 
     free(output);
     free(temp);
-    return environ_build(arena, environ, json_is_object(env) ? env : NULL, extras,
-                         sizeof(extras) / sizeof(extras[0]));
+    return list;
 }
 
 static char **build_argv(struct arena *arena, const json_t *argv, struct err *err)
