@@ -3,11 +3,16 @@
 #include "base/jw.h"
 #include "base/template.h"
 #include "base/timefmt.h"
+#include "base/wire.h"
 #include "scheduler/core/parts.h"
 #include "scheduler/core/zone.h"
 
 #include <stdio.h>
 #include <string.h>
+
+/* What one attempt is given goes to its worker in one frame, and a frame that is too large could
+ * never be sent: the attempt fails instead. Half a frame leaves room for what goes with it. */
+#define RENDERED_BYTES_MAX (WIRE_FRAME_BYTES_MAX / 2)
 
 struct context {
     struct arena *arena; /* of the texts made while rendering */
@@ -193,7 +198,13 @@ const char *render_attempt(struct task *task, struct arena *arena, struct err *e
     if (render_part(&w, "options", spec->options, &c, err) &&
         render_part(&w, "env", spec->env, &c, err)) {
         jw_end_object(&w);
-        text = arena_strdup(arena, buf_text(&out));
+        if (out.len <= RENDERED_BYTES_MAX)
+            text = arena_strdup(arena, buf_text(&out));
+        else
+            err_set(err, ERR_TEMPLATE,
+                    "options and env are %zu bytes once rendered, over the limit of %u: hand large "
+                    "values over in a file",
+                    out.len, RENDERED_BYTES_MAX);
     }
     buf_release(&out);
     arena_release(&scratch);

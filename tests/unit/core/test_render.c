@@ -110,11 +110,41 @@ static void test_outputs(void **state)
     world_release(&world);
 }
 
+/* What is too large for a frame fails its task: it must never reach the wire. */
+static void test_limit(void **state)
+{
+    const size_t bytes = 9 * 1000 * 1000;
+    struct world world;
+    struct buf conf = {0};
+
+    (void)state;
+    buf_add_text(&conf, "{\"big\": [\"");
+    buf_reserve(&conf, bytes);
+    memset(conf.ptr + conf.len, 'x', bytes);
+    conf.len += bytes;
+    buf_add_text(&conf, "\"]}");
+    world_init(&world);
+    world_start_core(&world);
+    world_load(&world, dag_script("etl", "a; a.retries = 3; a.option = {{ conf.big }}"));
+    world_worker_up(&world, world_worker(&world, "w"));
+    struct event event = {.kind = EVENT_TRIGGER, .request = 1};
+    event.as.trigger =
+        (struct event_trigger){.dag_id = "etl", .run_id = "one", .conf = buf_text(&conf)};
+    world_step(&world, &event);
+    assert_int_equal(world.rows.attempts[0].outcome, OUTCOME_FATAL);
+    assert_non_null(strstr(world.rows.attempts[0].reason, "over the limit"));
+    assert_int_equal(world.rows.runs[0].row.state, RUN_FAILED);
+    assert_int_equal(world.workers[0].token_count, 0);
+    world_release(&world);
+    buf_release(&conf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_limit),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
