@@ -223,14 +223,12 @@ static void on_unkillable(struct job *job)
 
 /* NULL: the event means nothing in that state. */
 static const job_action actions[JOB_STATE_COUNT][JOB_EVENT_COUNT] = {
-    [JOB_WAITING] = {[JOB_START] = on_start,    [JOB_STOP] = end},
-    [JOB_RUNNING] = {[JOB_STOP] = send_term,
-                     [JOB_DEADLINE] = on_timeout,
-                     [JOB_EXITED] = on_exited,
-                     [JOB_FINISHED] = end},
-    [JOB_STOPPING] = {[JOB_DEADLINE] = on_grace_over,      [JOB_EXITED] = on_exited                     },
-    [JOB_KILLING] = {[JOB_DEADLINE] = on_unkillable,[JOB_EXITED] = on_exited},
-    [JOB_CLEARING] = {[JOB_DEADLINE] = on_clear_again,      [JOB_CLEARED] = on_cleared                               },
+    [JOB_WAITING][JOB_START] = on_start,           [JOB_WAITING][JOB_STOP] = end,
+    [JOB_RUNNING][JOB_STOP] = send_term,           [JOB_RUNNING][JOB_DEADLINE] = on_timeout,
+    [JOB_RUNNING][JOB_EXITED] = on_exited,         [JOB_RUNNING][JOB_FINISHED] = end,
+    [JOB_STOPPING][JOB_DEADLINE] = on_grace_over,  [JOB_STOPPING][JOB_EXITED] = on_exited,
+    [JOB_KILLING][JOB_DEADLINE] = on_unkillable,   [JOB_KILLING][JOB_EXITED] = on_exited,
+    [JOB_CLEARING][JOB_DEADLINE] = on_clear_again, [JOB_CLEARING][JOB_CLEARED] = on_cleared,
 };
 
 void job_handle(struct job *job, enum job_event event)
