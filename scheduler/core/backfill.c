@@ -31,6 +31,10 @@ static bool interval_at(const struct dag *dag, const struct backfill_row *row, i
         *ret = interval;
         return true;
     }
+    /* Those that begin later end later, too: a far end of the range must not be walked back from.
+     */
+    if (cursor_us > row->created_at_us)
+        cursor_us = row->created_at_us;
     if (!timetable_interval_until(dag, cursor_us, &interval))
         return false;
     while (interval.end_us > row->created_at_us)
@@ -60,7 +64,8 @@ struct backfill *backfill_add(struct core *core, struct dag_entry *entry,
     backfill->entry = entry;
     backfill->queued.before = run_is_before;
     backfill->lookahead = 1;
-    entry->backfill = backfill;
+    if (row->completed_at_us == 0)
+        entry->backfill = backfill;
     HASH_ADD(hh, core->backfills, row.id, sizeof(backfill->row.id), backfill);
     return backfill;
 }

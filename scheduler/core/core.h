@@ -31,7 +31,7 @@ struct core *core_new(const struct core_config *config);
 void core_free(struct core *core);
 
 /* Recovery, the only start-up: hand over what the store has, in this order (DAGs and their current
- * versions, backfills not completed, runs not final), then core_restored() once. Rows are copied;
+ * versions, live backfills, runs not final), then core_restored() once. Rows are copied;
  * a DAG version gets a reference. */
 void core_restore_dag(struct core *core, const struct dag_row *row, struct dag *current);
 void core_restore_backfill(struct core *core, const struct backfill_row *row);

@@ -197,7 +197,7 @@ void recover(struct core *core)
             run_enqueue(core, run);
     }
     for (struct backfill *b = core->backfills; b != NULL; b = b->hh.next) {
-        if (b->entry->current != NULL)
+        if (b->row.completed_at_us == 0 && b->entry->current != NULL)
             backfill_schedule_changed(core, b);
     }
 }

@@ -46,7 +46,7 @@ void store_put_idempotency(struct store *store, const char *key, const char *bod
                            int64_t now_us, int64_t status, const char *response);
 
 /* Loading, for recovery. Each calls `each` per row; rows are valid during the call only. `dag_id`
- * NULL = all DAGs. */
+ * NULL = all DAGs. Live backfills are those not completed, and cancelled ones with live runs. */
 typedef bool (*store_each_dag)(void *context, const struct dag_row *row,
                                const struct version_row *version, struct err *err);
 typedef bool (*store_each_backfill)(void *context, const struct backfill_row *row, struct err *err);

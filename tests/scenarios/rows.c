@@ -253,12 +253,22 @@ void rows_known(const struct rows *rows, const struct core_want *want, struct kn
     }
 }
 
+static bool is_live(const struct rows *rows, const struct backfill_row *backfill)
+{
+    bool live = backfill->completed_at_us == 0;
+
+    for (size_t i = 0; i < rows->run_count && !live; i++)
+        live = rows->runs[i].row.backfill_id == backfill->id &&
+               !run_state_is_final(rows->runs[i].row.state);
+    return live;
+}
+
 void rows_restore(const struct rows *rows, struct core *core)
 {
     for (size_t i = 0; i < rows->dag_row_count; i++)
         core_restore_dag(core, &rows->dag_rows[i], version(rows, rows->dag_rows[i].version_id));
     for (size_t i = 0; i < rows->backfill_count; i++)
-        if (rows->backfills[i].completed_at_us == 0)
+        if (is_live(rows, &rows->backfills[i]))
             core_restore_backfill(core, &rows->backfills[i]);
     for (size_t i = 0; i < rows->run_count; i++) {
         const struct stored_run *run = &rows->runs[i];

@@ -436,6 +436,31 @@ static void test_backfill_round_trip(void **context)
     store_close(store);
 }
 
+/* A cancelled backfill is completed, but loaded as long as runs of it go on: they count for it. */
+static void test_cancelled_backfill(void **context)
+{
+    (void)context;
+    struct store *store = store_open(state, &err);
+    struct decision items[2] = {{.kind = DECIDE_BACKFILL_NEW}, {.kind = DECIDE_RUN_NEW}};
+    struct decision end = {.kind = DECIDE_RUN};
+
+    commit_dag_and_run(store, 1, 100);
+    items[0].as.backfill =
+        (struct backfill_row){.id = 4, .dag_id = "etl", .completed_at_us = 99, .cancelled = true};
+    items[1].as.run.row = make_run(2, 200);
+    items[1].as.run.row.backfill_id = 4;
+    items[1].as.run.dag = &dag;
+    assert_true(commit(store, items, 2));
+    assert_int_equal(load_all(store, NULL).backfills, 1);
+    assert_int_equal(load_all(store, "other").backfills, 0);
+    end.as.run.row = items[1].as.run.row;
+    end.as.run.row.state = RUN_FAILED;
+    end.as.run.from = RUN_QUEUED;
+    assert_true(commit(store, &end, 1));
+    assert_int_equal(load_all(store, NULL).backfills, 0);
+    store_close(store);
+}
+
 static void test_lookups(void **context)
 {
     (void)context;
@@ -673,6 +698,7 @@ int main(void)
         TEST(test_update_of_a_missing_row_fails),
         TEST(test_reset_starts_again_and_keeps_tries),
         TEST(test_backfill_round_trip),
+        TEST(test_cancelled_backfill),
         TEST(test_lookups),
         TEST(test_puts_go_with_the_next_commit),
         TEST(test_kill_loses_nothing_committed),
