@@ -16,7 +16,6 @@ struct daemon {
     uv_signal_t signals[2];
     struct scheduler *scheduler;
     bool has_parent;
-    bool has_ended;
     int exit_code;
 };
 
@@ -29,16 +28,13 @@ static void stop(struct daemon *daemon)
             uv_close((uv_handle_t *)&daemon->signals[i], NULL);
 }
 
-/* A failed commit, or the command `stop`. The first may happen while scheduler_open() still runs:
- * then run_daemon() stops it. */
+/* A failed commit, or the command `stop`. */
 static void on_ended(void *context, const struct err *why)
 {
     struct daemon *daemon = context;
 
-    daemon->has_ended = true;
     daemon->exit_code = why->code == ERR_NONE ? 0 : err_exit_code(why->code);
-    if (daemon->scheduler != NULL)
-        stop(daemon);
+    stop(daemon);
 }
 
 /* An orderly end of `serve`: workers without attempts end too, also those of an earlier `serve`.
@@ -72,7 +68,7 @@ static int run_daemon(const struct settings *settings, bool has_parent)
         daemon.exit_code = command_fail(&err);
     else
         log_info("ready", "state=\"%s\" pid=%ld", settings->state_folder, (long)getpid());
-    if (daemon.scheduler == NULL || daemon.has_ended)
+    if (daemon.scheduler == NULL)
         stop(&daemon);
     (void)uv_run(&daemon.loop, UV_RUN_DEFAULT);
     scheduler_free(daemon.scheduler);

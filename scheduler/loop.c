@@ -54,7 +54,8 @@ void loop_end(struct scheduler *scheduler, const struct err *why)
     if (scheduler->has_ended)
         return;
     scheduler->has_ended = true;
-    if (scheduler->options.ended != NULL)
+    scheduler->why = *why;
+    if (scheduler->is_open && scheduler->options.ended != NULL)
         scheduler->options.ended(scheduler->options.observe_context, why);
 }
 

@@ -66,6 +66,8 @@ struct scheduler {
     bool is_stopping;
     bool stop_asked; /* the owner is told after the turn */
     bool has_ended;
+    struct err why; /* it has ended */
+    bool is_open;   /* scheduler_open() is through: the owner is told of the end */
     bool listen_failed;
     bool has_handles;
 };
@@ -87,7 +89,8 @@ void loop_release(struct scheduler *scheduler);
 /* Runs a turn now (recovery, and the last one of an orderly stop). */
 void loop_turn(struct scheduler *scheduler);
 
-/* Tells the owner, once, that the scheduler has to end; `why` is ERR_NONE for an orderly stop. */
+/* The scheduler has to end: tells the owner, once; `why` is ERR_NONE for an orderly stop. Before
+ * scheduler_open() is through, that call fails with it instead. */
 void loop_end(struct scheduler *scheduler, const struct err *why);
 
 /* Counts handles, so that the owner knows when all are closed. */

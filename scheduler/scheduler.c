@@ -102,6 +102,13 @@ struct scheduler *scheduler_open(uv_loop_t *loop, const struct scheduler_options
     bool ok = options->only_file == NULL || only != NULL;
     ok = ok && open_parts(scheduler, only, err);
     dag_unref(only);
+    if (ok) {
+        /* What was recovered and loaded is committed before anything is accepted. */
+        loop_turn(scheduler);
+        ok = !scheduler->has_ended;
+        if (!ok)
+            *err = scheduler->why;
+    }
     if (!ok) {
         scheduler->has_ended = true;
         close_parts(scheduler);
@@ -110,8 +117,7 @@ struct scheduler *scheduler_open(uv_loop_t *loop, const struct scheduler_options
         scheduler_free(scheduler);
         return NULL;
     }
-    /* What was recovered and loaded is committed before anything is accepted. */
-    loop_turn(scheduler);
+    scheduler->is_open = true;
     return scheduler;
 }
 
@@ -120,6 +126,8 @@ void scheduler_stop(struct scheduler *scheduler)
     if (scheduler->is_stopping)
         return;
     loop_turn(scheduler);
+    if (scheduler->is_stopping)
+        return; /* the owner, told of that turn's failure, has come here already */
     scheduler->has_ended = true;
     close_parts(scheduler);
 }

@@ -23,7 +23,8 @@ struct scheduler_options {
 };
 
 /* Takes the state lock (a held one gives ERR_CONFLICT naming the holder's pid), opens the store,
- * recovers, listens on <state>/scheduler.sock. */
+ * recovers, listens on <state>/scheduler.sock, and commits the first turn. NULL when one of these
+ * fails; `ended` is called for later failures only. */
 struct scheduler *scheduler_open(uv_loop_t *loop, const struct scheduler_options *options,
                                  struct err *err);
 

@@ -4,6 +4,7 @@
 
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "millrace/messages.h"
 
 #include <setjmp.h>
@@ -366,6 +367,64 @@ static void test_a_full_disk_ends_the_scheduler(void **context)
     assert_int_equal(trigger(), 1);
 }
 
+/* The disk is full before the first turn can be committed: that must not look like an open one. */
+static void test_a_first_commit_that_fails_fails_the_open(void **context)
+{
+    (void)context;
+    struct scheduler_options options = {.settings = &f.settings};
+    struct rlimit before;
+    struct err err = {0};
+
+    (void)signal(SIGXFSZ, SIG_IGN);
+    fixture_open(&f, NULL);
+    fixture_close(&f);
+    char *large = mem_alloc(600 * 1000);
+    memset(large, '#', 600 * 1000 - 1);
+    memcpy(large, one_task, strlen(one_task));
+    fixture_write(&f, "one.yaml", large);
+    free(large);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    struct rlimit tight = {.rlim_cur = 300 * 1000, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    struct scheduler *scheduler = scheduler_open(&f.loop, &options, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_null(scheduler);
+    assert_int_equal(err.code, ERR_IO);
+    fixture_open(&f, NULL);
+    assert_int_equal(trigger(), 1);
+}
+
+static void ignore_reply(void *context, const struct decision_reply *reply)
+{
+    (void)context;
+    (void)reply;
+}
+
+static void stop_at_end(void *context, const struct err *why)
+{
+    (void)why;
+    scheduler_stop(*(struct scheduler **)context);
+}
+
+/* Its owner stops it because it has ended, and it ends because of its last turn. */
+static void test_a_stop_within_the_stop(void **context)
+{
+    (void)context;
+    struct scheduler *scheduler = NULL;
+    struct scheduler_options options = {
+        .settings = &f.settings, .observe_context = &scheduler, .ended = stop_at_end};
+    struct err err = {0};
+    json_t *command = json_pack("{s:s}", "command", "stop");
+
+    scheduler = scheduler_open(&f.loop, &options, &err);
+    assert_non_null(scheduler);
+    scheduler_submit(scheduler, command, ignore_reply, NULL);
+    json_decref(command);
+    scheduler_stop(scheduler);
+    assert_int_equal(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+    scheduler_free(scheduler);
+}
+
 static void test_the_stop_command_is_answered_first(void **context)
 {
     (void)context;
@@ -408,6 +467,8 @@ int main(void)
         TEST(test_peers_that_make_no_sense_are_cut_off),
         TEST(test_run_leaves_workers_of_other_dags_alone),
         TEST(test_a_full_disk_ends_the_scheduler),
+        TEST(test_a_first_commit_that_fails_fails_the_open),
+        TEST(test_a_stop_within_the_stop),
         TEST(test_the_stop_command_is_answered_first),
         TEST(test_long_state_paths_work),
     };
