@@ -578,11 +578,19 @@ class Data(WorkerCase):
         self.assertIn("millrace attempt 1: ingest", self.log_of(1))
 
     def test_a_killed_runner_is_a_failed_attempt(self):
-        document = self.document(task_kind="sql", timeout=0,
-                                 options={"query": "SELECT 1", "target": "lake/x"})
+        endless = {"inputs": {}, "query": "SELECT count(*) AS n FROM range(1000000000000) WHERE range % 7 = 3",
+                   "target": "lake/x"}
+        document = self.document(task_kind="sql", timeout=0, options=endless)
         self.scheduler.send(document)
-        self.scheduler.wait("ended", document["token"])
-        self.assertEqual(self.run_command(["true"])["outcome"], "success")
+        os.kill(self.scheduler.wait("started", document["token"])["pid"], signal.SIGKILL)
+        ended = self.scheduler.wait("ended", document["token"])
+        self.assertEqual((ended["outcome"], ended["signal"]), ("failed", signal.SIGKILL))
+        self.assertFalse(os.path.exists(os.path.join(self.base, "lake/x")))
+
+        again = self.run_command(None, task_kind="sql", options={**endless, "query": "SELECT 1 AS one"})
+        self.assertEqual(again["outcome"], "success", again["reason"])
+        self.assertEqual(again["outputs"]["rows_out"], 1)
+        self.assertTrue(os.path.exists(os.path.join(self.base, "lake/x/_manifest.json")))
 
     def test_runners_are_kept_ready_and_not_more_than_slots(self):
         self.run_command(None, task_kind="ingest", options={})
