@@ -9,7 +9,9 @@
  *                 first frame after connecting; tokens: all it has and that were not acknowledged
  *   started       {token, pid, at}
  *   ended         {token, outcome, exit_code, signal, started_at, ended_at, reason, outputs}
- *                 repeated after every reconnect until acknowledged; exit_code -1 = none
+ *                 repeated after every reconnect until acknowledged; exit_code -1 = none;
+ *                 worker_lost with started_at 0: given back unstarted by a worker that ends, which
+ *                 gets no more and costs the task no try
  * To a worker:
  *   welcome       {protocol, epoch}
  *   start         {token, worker, dag_id, task_id, run_id, run, task, try_number, map_index,

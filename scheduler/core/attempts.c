@@ -75,6 +75,7 @@ struct ending {
     int64_t ended_at_us;
     const char *reason;
     const char *outputs;
+    bool is_given_back; /* its worker ends, and had not started it */
 };
 
 static const char *ending_reason(struct core *core, const struct task *task,
@@ -143,11 +144,13 @@ static void task_after(struct core *core, struct task *task, const struct ending
     char when[TIMEFMT_SIZE];
 
     task->ended_at_us = ending->ended_at_us;
+    if (ending->is_given_back)
+        task->max_tries++; /* nothing was tried */
     if (!outcome_is_retryable(ending->outcome) || task->try_number > task->max_tries) {
         task_move(core, task, final_state(ending->outcome), reason);
         return;
     }
-    task->retry_at_us = retry_at(task, ending->ended_at_us);
+    task->retry_at_us = ending->is_given_back ? core->now_us : retry_at(task, ending->ended_at_us);
     (void)timefmt_utc(task->retry_at_us, when);
     task_move(core, task, TASK_UP_FOR_RETRY,
               reason_format(core, "waiting_for: retry at %s (%s)", when,
@@ -265,9 +268,12 @@ void attempts_ended(struct core *core, const struct event_attempt_ended *event)
         .ended_at_us = event->ended_at_us != 0 ? event->ended_at_us : core->now_us,
         .reason = event->reason,
         .outputs = event->outputs,
+        .is_given_back = event->outcome == OUTCOME_WORKER_LOST && event->started_at_us == 0,
     };
     if (event->started_at_us != 0)
         set_started(attempt, event->started_at_us);
+    if (ending.is_given_back)
+        attempt->worker->is_known = false; /* it would give back the next ones too */
     workers_forget(core, attempt->row.worker, event->token, false);
     end_attempt(core, attempt, &ending);
 }

@@ -42,7 +42,7 @@ struct attempt_live {
 
 struct worker {
     char *instance;
-    bool is_known; /* it has said what it can take since the core was made */
+    bool is_known; /* it has said what it can take since the core was made, and does not end */
     int64_t slots; /* of one class of tasks each */
     int64_t shared_slots;
     int64_t used;

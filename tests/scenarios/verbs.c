@@ -73,6 +73,11 @@ static void do_end(struct scenario *s, char **words)
     world_ended(&s->world, token(s, words[1]), outcome, -1);
 }
 
+static void do_give_back(struct scenario *s, char **words)
+{
+    world_given_back(&s->world, token(s, words[1]));
+}
+
 static void do_stale(struct scenario *s, char **words)
 {
     world_ended(&s->world, words[1], OUTCOME_SUCCESS, 0);
@@ -209,6 +214,7 @@ static const struct {
     {"begin",            1, do_begin           },
     {"exit",             2, do_exit            },
     {"end",              2, do_end             },
+    {"give_back",        1, do_give_back       },
     {"stale_end",        1, do_stale           },
     {"stale_begin",      1, do_stale_begin     },
     {"up",               1, do_up              },

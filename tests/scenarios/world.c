@@ -215,7 +215,8 @@ void world_started(struct world *world, const char *token)
     free(copy);
 }
 
-void world_ended(struct world *world, const char *token, enum outcome outcome, int64_t exit_code)
+static void report_end(struct world *world, const char *token, enum outcome outcome,
+                       int64_t exit_code, int64_t started_at_us)
 {
     struct event event = {.kind = EVENT_ATTEMPT_ENDED};
     char *copy = mem_strdup(token);
@@ -224,11 +225,21 @@ void world_ended(struct world *world, const char *token, enum outcome outcome, i
         .token = copy,
         .outcome = outcome,
         .exit_code = exit_code,
-        .started_at_us = world->now_us,
+        .started_at_us = started_at_us,
         .ended_at_us = world->now_us,
         .outputs = "{\"k\": \"v\"}",
         .worker = holder(world, token),
     };
     world_step(world, &event);
     free(copy);
+}
+
+void world_ended(struct world *world, const char *token, enum outcome outcome, int64_t exit_code)
+{
+    report_end(world, token, outcome, exit_code, world->now_us);
+}
+
+void world_given_back(struct world *world, const char *token)
+{
+    report_end(world, token, OUTCOME_WORKER_LOST, -1, 0);
 }

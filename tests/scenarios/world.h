@@ -84,5 +84,6 @@ void world_worker_up(struct world *world, struct world_worker *worker);
 void world_worker_gone(struct world *world, struct world_worker *worker);
 void world_started(struct world *world, const char *token);
 void world_ended(struct world *world, const char *token, enum outcome outcome, int64_t exit_code);
+void world_given_back(struct world *world, const char *token); /* by a worker that ends */
 
 #endif
