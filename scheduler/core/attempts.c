@@ -261,11 +261,13 @@ void attempts_ended(struct core *core, const struct event_attempt_ended *event)
         workers_forget(core, event->worker, event->token, false);
         return;
     }
+    /* An end that lies in the future was stamped before the clock was set back. */
+    bool is_timed = event->ended_at_us != 0 && event->ended_at_us <= core->now_us;
     struct ending ending = {
         .outcome = event->outcome,
         .exit_code = event->exit_code,
         .signal = event->signal,
-        .ended_at_us = event->ended_at_us != 0 ? event->ended_at_us : core->now_us,
+        .ended_at_us = is_timed ? event->ended_at_us : core->now_us,
         .reason = event->reason,
         .outputs = event->outputs,
         .is_given_back = event->outcome == OUTCOME_WORKER_LOST && event->started_at_us == 0,

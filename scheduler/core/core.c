@@ -146,7 +146,7 @@ int64_t core_next_wakeup(const struct core *core)
     int64_t dag = timer_at(&core->dag_timers);
 
     if (core->due != NULL || core->wanting != NULL)
-        return core->now_us;
+        return 0; /* at once, also if the clock is set back after this step */
     return retry_or_run < dag ? retry_or_run : dag;
 }
 

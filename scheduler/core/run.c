@@ -126,6 +126,13 @@ static void tell(struct core *core, const struct run *run, enum decision_kind ki
     decision->as.run.dag = run->dag;
 }
 
+/* A run of a backfill is due in any case: its interval was complete when the backfill was made,
+ * also if the clock has been set back since. */
+static bool is_due(const struct core *core, const struct run *run)
+{
+    return run->backfill != NULL || run->row.run_after_us <= core->now_us;
+}
+
 /* Why a queued run can't start now; NULL if it can. */
 static const char *why_queued(struct core *core, const struct run *run)
 {
@@ -135,7 +142,7 @@ static const char *why_queued(struct core *core, const struct run *run)
                                         : entry->current->max_active_runs;
     char when[TIMEFMT_SIZE];
 
-    if (run->row.run_after_us > core->now_us)
+    if (!is_due(core, run))
         return reason_format(core, "waiting_for: run_after %s",
                              timefmt_utc(run->row.run_after_us, when));
     if (run->backfill == NULL && entry->row.is_paused)
@@ -155,7 +162,7 @@ void run_insert(struct core *core, struct run *run, enum decision_kind kind, enu
 void run_enqueue(struct core *core, struct run *run)
 {
     assert(run->row.state == RUN_QUEUED);
-    if (run->row.run_after_us > core->now_us) {
+    if (!is_due(core, run)) {
         timer_arm(core, &core->timers, &run->timer, run->row.run_after_us);
         return;
     }

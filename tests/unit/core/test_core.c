@@ -308,6 +308,46 @@ static void test_reprocessed_run(void **state)
     world_release(&world);
 }
 
+/* The clock is set back by a day: the intervals of a backfill were complete when it was made, so
+ * its runs don't wait for the clock, and a cancel finds none that still might begin. */
+static void test_backfill_and_clock(void **state)
+{
+    struct world world;
+    struct event event = {.kind = EVENT_BACKFILL_CREATE, .request = 1};
+
+    (void)state;
+    begin(&world, "a; schedule = cron 0 0 * * *; paused = true");
+    event.as.backfill_create = (struct event_backfill_create){
+        .dag_id = "etl", .from_us = NOW - US_PER_DAY, .to_us = NOW, .max_active_runs = 2};
+    world_step(&world, &event);
+    world.now_us = NOW - US_PER_DAY + US_PER_HOUR;
+    world_settle(&world);
+    assert_int_equal(world.rows.run_count, 1);
+    assert_int_equal(world.rows.runs[0].row.state, RUN_RUNNING);
+    assert_int_equal(world.rows.attempt_count, 1);
+    world_release(&world);
+}
+
+/* A report whose end lies in the future (the clock was set back since) delays no retry. */
+static void test_end_in_the_future(void **state)
+{
+    struct world world;
+    struct event event = {.kind = EVENT_ATTEMPT_ENDED};
+
+    (void)state;
+    begin(&world, "a; a.retries = 1; a.retry_delay = 10s");
+    world_trigger(&world, "etl", "one");
+    event.as.attempt_ended = (struct event_attempt_ended){.token = world.rows.attempts[0].token,
+                                                          .outcome = OUTCOME_FAILED,
+                                                          .exit_code = 1,
+                                                          .started_at_us = NOW,
+                                                          .ended_at_us = INT64_MAX};
+    world_step(&world, &event);
+    assert_int_equal(world.rows.runs[0].tasks[0].state, TASK_UP_FOR_RETRY);
+    assert_int_equal(world.rows.runs[0].tasks[0].retry_at_us, NOW + 10 * US_PER_SECOND);
+    world_release(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +361,8 @@ int main(void)
         cmocka_unit_test(test_run_without_tasks),
         cmocka_unit_test(test_order_of_queued_runs),
         cmocka_unit_test(test_reprocessed_run),
+        cmocka_unit_test(test_backfill_and_clock),
+        cmocka_unit_test(test_end_in_the_future),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
