@@ -17,8 +17,9 @@
 #include <unistd.h>
 #include <utlist.h>
 
-/* More attempts than slots, so that a free slot never waits for the scheduler. */
-#define BACKLOG(slots) (4 * (slots) + 8)
+/* More attempts than slots, so that a free slot never waits for the scheduler while attempts are
+ * short; with long ones the scheduler makes no use of it. */
+#define BACKLOG(slots) (24 * (slots))
 #define SHARED_SLOTS 256
 
 #define ALONE_US (10 * US_PER_MINUTE) /* without work and without scheduler: end */

@@ -272,8 +272,11 @@ void attempts_ended(struct core *core, const struct event_attempt_ended *event)
         .outputs = event->outputs,
         .is_given_back = event->outcome == OUTCOME_WORKER_LOST && event->started_at_us == 0,
     };
-    if (event->started_at_us != 0)
+    if (event->started_at_us != 0) {
         set_started(attempt, event->started_at_us);
+        if (!is_shared(attempt->task))
+            workers_pace(attempt->worker, ending.ended_at_us - event->started_at_us);
+    }
     if (ending.is_given_back)
         attempt->worker->is_known = false; /* it would give back the next ones too */
     workers_forget(core, attempt->row.worker, event->token, false);

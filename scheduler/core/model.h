@@ -45,6 +45,8 @@ struct worker {
     bool is_known; /* it has said what it can take since the core was made, and does not end */
     int64_t slots; /* of one class of tasks each */
     int64_t shared_slots;
+    int64_t backlog; /* attempts beyond its slots that it keeps waiting */
+    int64_t pace_us; /* how long its attempts last of late, smoothed; 0 = none has ended */
     int64_t used;
     int64_t shared_used;
     struct attempt_live *attempts;

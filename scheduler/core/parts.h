@@ -75,6 +75,9 @@ void ready_free(struct core *core);
 /* workers.c */
 struct worker *workers_get(struct core *core, const char *instance);
 struct worker *workers_pick(const struct core *core, bool is_shared);
+
+/* Takes into account how long an attempt lasted: workers with short ones are given some ahead. */
+void workers_pace(struct worker *worker, int64_t duration_us);
 void workers_up(struct core *core, const struct event_worker_up *event);
 void workers_gone(struct core *core, const char *instance);
 void workers_forget(struct core *core, const char *worker, const char *token, bool stop);

@@ -1,5 +1,6 @@
 /* Workers: what each can take, and what is bound to it. A worker without connection keeps its
  * attempts; only proof that it is gone ends them. */
+#include "base/clock.h"
 #include "base/mem.h"
 #include "scheduler/core/parts.h"
 
@@ -19,11 +20,27 @@ struct worker *workers_get(struct core *core, const char *instance)
     return worker;
 }
 
+/* Attempts that end sooner than this are handed out ahead: the way to the worker and back would
+ * leave it idle for a good part of their time. Longer ones are kept here, where the most urgent goes
+ * first, rather than in the worker's line. */
+#define SHORT_PACE_US (20 * US_PER_MS)
+
 static int64_t room(const struct worker *worker, bool is_shared)
 {
     if (!worker->is_known)
         return 0;
-    return is_shared ? worker->shared_slots - worker->shared_used : worker->slots - worker->used;
+    if (is_shared)
+        return worker->shared_slots - worker->shared_used;
+    bool is_quick = worker->pace_us > 0 && worker->pace_us < SHORT_PACE_US;
+    return worker->slots + (is_quick ? worker->backlog : 0) - worker->used;
+}
+
+void workers_pace(struct worker *worker, int64_t duration_us)
+{
+    if (duration_us < 1)
+        duration_us = 1;
+    worker->pace_us =
+        worker->pace_us == 0 ? duration_us : worker->pace_us - worker->pace_us / 4 + duration_us / 4;
 }
 
 struct worker *workers_pick(const struct core *core, bool is_shared)
@@ -62,7 +79,8 @@ void workers_up(struct core *core, const struct event_worker_up *event)
     struct worker *worker = workers_get(core, event->instance);
 
     worker->is_known = true;
-    worker->slots = event->slots + event->backlog;
+    worker->slots = event->slots;
+    worker->backlog = event->backlog;
     worker->shared_slots = event->shared_slots;
     for (size_t i = 0; i < event->token_count; i++) {
         struct attempt_live *attempt = NULL;

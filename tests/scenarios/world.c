@@ -236,7 +236,10 @@ static void report_end(struct world *world, const char *token, enum outcome outc
 
 void world_ended(struct world *world, const char *token, enum outcome outcome, int64_t exit_code)
 {
-    report_end(world, token, outcome, exit_code, world->now_us);
+    const struct attempt_row *row = rows_attempt(&world->rows, token);
+    bool has_begun = row != NULL && row->started_at_us != 0;
+
+    report_end(world, token, outcome, exit_code, has_begun ? row->started_at_us : world->now_us);
 }
 
 void world_given_back(struct world *world, const char *token)
