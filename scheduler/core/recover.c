@@ -126,14 +126,17 @@ static void restore_task(struct core *core, struct task *task, const struct task
     }
 }
 
+/* Only the try that a task has succeeded with counts: those before it may be of a former pass. */
 static void restore_outputs(struct run *run, const struct attempt_row *attempts, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct attempt_row *row = &attempts[i];
-        if (row->task >= run->dag->task_count || row->state != TASK_SUCCESS ||
-            row->outputs == NULL || !run->dag->tasks[row->task].outputs_used)
+        if (row->task >= run->dag->task_count || row->outputs == NULL ||
+            !run->dag->tasks[row->task].outputs_used)
             continue;
         struct task *task = &run->tasks[row->task];
+        if (task->state != TASK_SUCCESS || row->try_number != task->try_number)
+            continue;
         json_decref(task->outputs);
         task->outputs = json_loads(row->outputs, 0, NULL);
     }

@@ -110,6 +110,51 @@ static void test_outputs(void **state)
     world_release(&world);
 }
 
+static void fill_one_day(struct world *world, enum reprocess reprocess)
+{
+    struct event event = {.kind = EVENT_BACKFILL_CREATE, .request = 1};
+
+    event.as.backfill_create = (struct event_backfill_create){.dag_id = "etl",
+                                                              .from_us = at("2025-12-31"),
+                                                              .to_us = at("2025-12-31"),
+                                                              .max_active_runs = 1,
+                                                              .reprocess = reprocess};
+    world_step(world, &event);
+    world_settle(world);
+}
+
+/* When a run is processed again, the outputs of before are gone, also after a restart. */
+static void test_outputs_of_before(void **state)
+{
+    struct world world;
+    struct event silent = {.kind = EVENT_ATTEMPT_ENDED};
+
+    (void)state;
+    world_init(&world);
+    world.now_us = at("2026-01-01T12:00:00Z");
+    world_start_core(&world);
+    world_load(&world, dag_script("etl", "a; c; b after a; a.outputs_used = true\n"
+                                         "b.option = {{ tasks.a.outputs.k }}\n"
+                                         "schedule = cron 0 0 * * *; paused = true"));
+    world_worker(&world, "w")->slots = 1;
+    world_worker_up(&world, world_worker(&world, "w"));
+    fill_one_day(&world, REPROCESS_NONE);
+    for (size_t i = 0; i < 3; i++)
+        world_ended(&world, world.rows.attempts[i].token, OUTCOME_SUCCESS, 0);
+    assert_string_equal(world.rows.attempts[2].rendered, "{\"options\":{\"x\":\"v\"},\"env\":{}}");
+    fill_one_day(&world, REPROCESS_COMPLETED);
+    silent.as.attempt_ended = (struct event_attempt_ended){
+        .token = world.rows.attempts[3].token, .outcome = OUTCOME_SUCCESS, .worker = "w"};
+    world_step(&world, &silent);
+    world_start_core(&world);
+    world_worker_up(&world, world_worker(&world, "w"));
+    world_ended(&world, world.rows.attempts[4].token, OUTCOME_SUCCESS, 0);
+    assert_int_equal(world.rows.attempt_count, 6);
+    assert_int_equal(world.rows.attempts[5].outcome, OUTCOME_FATAL);
+    assert_non_null(strstr(world.rows.attempts[5].reason, "tasks.a.outputs.k"));
+    world_release(&world);
+}
+
 /* What is too large for a frame fails its task: it must never reach the wire. */
 static void test_limit(void **state)
 {
@@ -144,6 +189,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_outputs_of_before),
         cmocka_unit_test(test_limit),
     };
 
