@@ -21,8 +21,8 @@ struct worker *workers_get(struct core *core, const char *instance)
 }
 
 /* Attempts that end sooner than this are handed out ahead: the way to the worker and back would
- * leave it idle for a good part of their time. Longer ones are kept here, where the most urgent goes
- * first, rather than in the worker's line. */
+ * leave it idle for a good part of their time. Longer ones are kept here, where the most urgent
+ * goes first, rather than in the worker's line. */
 #define SHORT_PACE_US (20 * US_PER_MS)
 
 static int64_t room(const struct worker *worker, bool is_shared)
@@ -39,8 +39,9 @@ void workers_pace(struct worker *worker, int64_t duration_us)
 {
     if (duration_us < 1)
         duration_us = 1;
-    worker->pace_us =
-        worker->pace_us == 0 ? duration_us : worker->pace_us - worker->pace_us / 4 + duration_us / 4;
+    worker->pace_us = worker->pace_us == 0
+                          ? duration_us
+                          : worker->pace_us - worker->pace_us / 4 + duration_us / 4;
 }
 
 struct worker *workers_pick(const struct core *core, bool is_shared)
