@@ -110,7 +110,8 @@ static bool same_schedule(const struct dag *a, const struct dag *b)
     const char *text_b = b->schedule.text == NULL ? "" : b->schedule.text;
 
     return a->schedule.kind == b->schedule.kind && a->schedule.every_us == b->schedule.every_us &&
-           a->start_date_us == b->start_date_us && strcmp(text_a, text_b) == 0;
+           a->start_date_us == b->start_date_us && strcmp(text_a, text_b) == 0 &&
+           strcmp(a->timezone, b->timezone) == 0;
 }
 
 static void set_version(struct core *core, struct dag_entry *entry, struct dag *dag)

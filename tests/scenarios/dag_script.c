@@ -91,9 +91,10 @@ static void set_dag(struct dag *dag, struct str key, struct str value)
 {
     if (str_is(key, "schedule"))
         set_schedule(dag, value);
-    else if (str_is(key, "timezone"))
+    else if (str_is(key, "timezone")) {
+        dag->timezone = arena_str(&dag->arena, value).ptr;
         dag->zone = read_zone(&dag->arena, value);
-    else if (str_is(key, "start"))
+    } else if (str_is(key, "start"))
         dag->start_date_us = instant(value);
     else if (str_is(key, "end"))
         dag->end_date_us = instant(value);
