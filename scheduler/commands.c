@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* 0001-01-01T00:00:00Z and the end of 9999. */
+#define TIME_US_MIN INT64_C(-62135596800000000)
+#define TIME_US_MAX INT64_C(253402300799999999)
+
 /* A command being read: strings are borrowed from the document, which the inbox keeps. */
 struct reader {
     struct scheduler *scheduler;
@@ -29,6 +33,19 @@ static bool read_int(struct reader *reader, const char *key, int64_t *ret)
     if (!json_is_integer(value))
         return bad(reader, key, "an integer");
     *ret = json_integer_value(value);
+    return true;
+}
+
+/* An instant: far enough from the ends of int64_t for all arithmetic on times. */
+static bool read_time(struct reader *reader, const char *key, int64_t *ret)
+{
+    int64_t us = *ret;
+
+    if (!read_int(reader, key, &us))
+        return false;
+    if (us < TIME_US_MIN || us > TIME_US_MAX)
+        return bad(reader, key, "a time between the years 1 and 9999");
+    *ret = us;
     return true;
 }
 
@@ -103,10 +120,10 @@ static bool read_trigger(struct reader *reader, struct event *event)
     event->kind = EVENT_TRIGGER;
     bool ok = read_id(reader, "dag_id", true, &trigger->dag_id) &&
               read_id(reader, "run_id", false, &trigger->run_id) &&
-              read_int(reader, "logical_date", &trigger->logical_date_us) &&
-              read_int(reader, "interval_start", &trigger->interval_start_us) &&
-              read_int(reader, "interval_end", &trigger->interval_end_us) &&
-              read_int(reader, "run_after", &trigger->run_after_us) &&
+              read_time(reader, "logical_date", &trigger->logical_date_us) &&
+              read_time(reader, "interval_start", &trigger->interval_start_us) &&
+              read_time(reader, "interval_end", &trigger->interval_end_us) &&
+              read_time(reader, "run_after", &trigger->run_after_us) &&
               read_string(reader, "note", &trigger->note) &&
               read_string(reader, "triggered_by", &by) && read_conf(reader, &trigger->conf);
     if (!ok)
@@ -130,8 +147,8 @@ static bool read_backfill_create(struct reader *reader, struct event *event)
     if (!json_is_integer(json_object_get(reader->document, "to")))
         return bad(reader, "to", "an integer (microseconds since 1970)");
     bool ok = read_id(reader, "dag_id", true, &create->dag_id) &&
-              read_int(reader, "from", &create->from_us) &&
-              read_int(reader, "to", &create->to_us) &&
+              read_time(reader, "from", &create->from_us) &&
+              read_time(reader, "to", &create->to_us) &&
               read_int(reader, "max_active_runs", &create->max_active_runs) &&
               read_string(reader, "reprocess", &reprocess) &&
               read_bool(reader, "run_backwards", &create->run_backwards) &&

@@ -24,6 +24,14 @@ static void send_welcome(struct peer *peer)
     wire_end(&peer->out, frame);
 }
 
+/* What no worker has, and small enough to be added up. */
+#define SLOTS_MAX 1000000
+
+static bool are_slots(int64_t count)
+{
+    return count >= 0 && count <= SLOTS_MAX;
+}
+
 /* The tokens of a hello, as an array in the turn's arena; false where one is no string. */
 static bool read_tokens(struct scheduler *scheduler, const json_t *list,
                         struct event_worker_up *ret)
@@ -64,7 +72,8 @@ static bool on_worker_hello(struct peer *peer, json_t *document)
         return peer_refuse(peer, "a second hello");
     if (json_get_int(document, "protocol", 0) != MESSAGES_PROTOCOL)
         return peer_refuse(peer, "it speaks another protocol: use the worker of this version");
-    if (!str_is_id(str_from(instance)) || up.slots < 0 || up.backlog < 0 || up.shared_slots < 0)
+    if (!str_is_id(str_from(instance)) || !are_slots(up.slots) || !are_slots(up.backlog) ||
+        !are_slots(up.shared_slots))
         return peer_refuse(peer, "a hello without instance or slots");
     if (!read_tokens(scheduler, json_object_get(document, "tokens"), &up))
         return peer_refuse(peer, "a hello with bad tokens");

@@ -224,24 +224,28 @@ static void test_bad_commands_are_refused_by_name(void **context)
         enum err_code code;
         const char *says;
     } cases[] = {
-        {"{\"command\": \"fly\"}",                                                      ERR_BAD_REQUEST, "fly"         },
-        {"{}",                                                                          ERR_BAD_REQUEST, "no command"  },
-        {"{\"command\": \"trigger\"}",                                                  ERR_BAD_REQUEST, "dag_id"      },
-        {"{\"command\": \"trigger\", \"dag_id\": \"../x\"}",                            ERR_BAD_REQUEST, "dag_id"      },
-        {"{\"command\": \"trigger\", \"dag_id\": 5}",                                   ERR_BAD_REQUEST, "dag_id"      },
-        {"{\"command\": \"trigger\", \"dag_id\": \"none\"}",                            ERR_NOT_FOUND,   "none"        },
-        {"{\"command\": \"trigger\", \"dag_id\": \"one\", \"conf\": []}",               ERR_BAD_REQUEST, "conf"        },
+        {"{\"command\": \"fly\"}",                                                                 ERR_BAD_REQUEST, "fly"         },
+        {"{}",                                                                                     ERR_BAD_REQUEST, "no command"  },
+        {"{\"command\": \"trigger\"}",                                                             ERR_BAD_REQUEST, "dag_id"      },
+        {"{\"command\": \"trigger\", \"dag_id\": \"../x\"}",                                       ERR_BAD_REQUEST, "dag_id"      },
+        {"{\"command\": \"trigger\", \"dag_id\": 5}",                                              ERR_BAD_REQUEST, "dag_id"      },
+        {"{\"command\": \"trigger\", \"dag_id\": \"none\"}",                                       ERR_NOT_FOUND,   "none"        },
+        {"{\"command\": \"trigger\", \"dag_id\": \"one\", \"conf\": []}",                          ERR_BAD_REQUEST, "conf"        },
         {"{\"command\": \"trigger\", \"dag_id\": \"one\", \"logical_date\": \"x\"}",
-         ERR_BAD_REQUEST,                                                                                "logical_date"},
-        {"{\"command\": \"trigger\", \"dag_id\": \"one\", \"interval_start\": 5}",      ERR_BAD_REQUEST,
-         "interval_end"                                                                                                },
-        {"{\"command\": \"set_paused\", \"dag_id\": \"one\"}",                          ERR_BAD_REQUEST, "is_paused"   },
-        {"{\"command\": \"backfill_create\", \"dag_id\": \"one\", \"from\": 1}",        ERR_BAD_REQUEST,
-         "to"                                                                                                          },
-        {"{\"command\": \"backfill_control\", \"backfill\": 1, \"action\": \"x\"}",     ERR_BAD_REQUEST,
-         "action"                                                                                                      },
+         ERR_BAD_REQUEST,                                                                                           "logical_date"},
+        {"{\"command\": \"trigger\", \"dag_id\": \"one\", \"interval_start\": 5}",                 ERR_BAD_REQUEST,
+         "interval_end"                                                                                                           },
+        {"{\"command\": \"trigger\", \"dag_id\": \"one\", \"logical_date\": 9223372036854775807}",
+         ERR_BAD_REQUEST,                                                                                           "logical_date"},
+        {"{\"command\": \"backfill_create\", \"dag_id\": \"one\", \"from\": -9223372036854775808,"
+         " \"to\": 1}",                                                                   ERR_BAD_REQUEST, "from"        },
+        {"{\"command\": \"set_paused\", \"dag_id\": \"one\"}",                                     ERR_BAD_REQUEST, "is_paused"   },
+        {"{\"command\": \"backfill_create\", \"dag_id\": \"one\", \"from\": 1}",                   ERR_BAD_REQUEST,
+         "to"                                                                                                                     },
+        {"{\"command\": \"backfill_control\", \"backfill\": 1, \"action\": \"x\"}",                ERR_BAD_REQUEST,
+         "action"                                                                                                                 },
         {"{\"command\": \"backfill_control\", \"backfill\": 1, \"action\": \"pause\"}",
-         ERR_NOT_FOUND,                                                                                  "1"           },
+         ERR_NOT_FOUND,                                                                                             "1"           },
     };
     struct err err;
 
@@ -290,6 +294,9 @@ static void test_peers_that_make_no_sense_are_cut_off(void **context)
         "{\"kind\": \"web_hello\", \"protocol\": 99}",
         "{\"kind\": \"worker_hello\", \"protocol\": 1, \"instance\": \"../../x\", \"slots\": 1}",
         "{\"kind\": \"worker_hello\", \"protocol\": 1, \"instance\": \"w\", \"tokens\": [5]}",
+        "{\"kind\": \"worker_hello\", \"protocol\": 1, \"instance\": \"w\", \"slots\": 1, "
+        "\"backlog\": "
+        "9223372036854775807}",
         "{\"kind\": \"started\", \"token\": \"t\"}",
     };
 
