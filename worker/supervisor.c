@@ -383,11 +383,17 @@ static void on_flush(uv_prepare_t *handle)
     connection_flush(s->connection);
 }
 
-/* The first runner is started when the first work has been handed out: its start costs more than a
- * small task. It also proves that DuckDB is there and right. */
+/* The first runner is started in the first idle moment: its start costs more than many a small task,
+ * and a data attempt that can't wait for it starts its own. It also proves that DuckDB is there and
+ * right. */
 static void on_warm_up(uv_timer_t *timer)
 {
-    runner_fill(timer->data);
+    struct supervisor *s = timer->data;
+
+    if (s->jobs == NULL)
+        runner_fill(s);
+    else
+        (void)uv_timer_start(timer, on_warm_up, WARM_UP_MS, 0);
 }
 
 static void open_handles(struct supervisor *s)
