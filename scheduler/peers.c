@@ -173,23 +173,6 @@ static void on_connection(uv_stream_t *listener, int status)
     }
 }
 
-bool peers_adopt(struct peers *peers, int fd, struct err *err)
-{
-    struct peer *peer = add_peer(peers);
-    int status = uv_pipe_open(&peer->pipe, fd);
-
-    if (status != 0) {
-        (void)close(fd);
-        peer_cut_off(peer);
-        return err_set(err, ERR_IO, "take over a socket: %s", uv_strerror(status));
-    }
-    if (!begin_peer(peer, err)) {
-        peer_cut_off(peer);
-        return false;
-    }
-    return true;
-}
-
 struct peers *peers_open(struct scheduler *scheduler, struct err *err)
 {
     struct peers *peers = mem_alloc(sizeof(*peers));

@@ -23,7 +23,4 @@ void peers_signal_workers(const struct peers *peers, int number);
 void peers_notify(struct peers *peers, int64_t seq);
 void peers_flush(struct peers *peers);
 
-/* Takes over a connected socket as if it had been accepted (also for tests). Owns `fd`. */
-bool peers_adopt(struct peers *peers, int fd, struct err *err);
-
 #endif
