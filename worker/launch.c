@@ -21,7 +21,7 @@
 #define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 
 /* What the child was doing when it failed. */
-enum step { STEP_SESSION, STEP_PARENT, STEP_DESCRIPTORS, STEP_CWD, STEP_LIMITS, STEP_EXEC };
+enum step { STEP_GROUP, STEP_PARENT, STEP_DESCRIPTORS, STEP_CWD, STEP_LIMITS, STEP_EXEC };
 
 /* Shared with the child, which runs in our memory until it has exec'd. */
 struct order {
@@ -86,8 +86,10 @@ __attribute__((no_sanitize("address", "undefined"))) static int child_main(void 
     const struct launch *launch = order->launch;
     struct rlimit no_core = {0};
 
-    if (setsid() < 0)
-        return fail(order, STEP_SESSION);
+    /* Not a session: the kernel would make a scheduling group for each, which costs more than all
+     * the rest here, and the worker has no terminal to keep from the child. */
+    if (setpgid(0, 0) < 0)
+        return fail(order, STEP_GROUP);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != order->parent)
         return fail(order, STEP_PARENT);
     if (!place_descriptors(launch))
@@ -147,7 +149,7 @@ static bool order_failed(const struct order *order, struct err *err)
                        strerror(order->error));
     case STEP_PARENT:
         return err_set(err, ERR_IO, "can't run %s: the worker is ending", launch->program);
-    case STEP_SESSION:
+    case STEP_GROUP:
     case STEP_DESCRIPTORS:
     case STEP_LIMITS:
         break;

@@ -1,6 +1,6 @@
 /* Launching a program: a vfork-class clone, so that the cost does not grow with the worker's size.
  *
- * The child gets a session and process group of its own, default signals, no core files,
+ * The child gets a process group of its own, default signals, no core files,
  * no_new_privs, SIGKILL when the worker dies, and no descriptor but those named here. */
 #ifndef MILLRACE_WORKER_LAUNCH_H
 #define MILLRACE_WORKER_LAUNCH_H

@@ -30,6 +30,7 @@
 /* An attempt that is over by then is told of once, with its end, which says when it started: that
  * saves the scheduler a third of its work when attempts are many and short. */
 #define ANNOUNCE_MS 10
+#define HOLD_MS 5
 
 /* --- to the scheduler ------------------------------------------------------------------------ */
 
@@ -374,18 +375,42 @@ static void on_child_signal(uv_signal_t *handle, int number)
 }
 
 /* One write for all that a turn has to say. */
+static void on_hold_over(uv_timer_t *timer)
+{
+    (void)timer; /* it was armed to begin a turn, at whose end on_flush() runs */
+}
+
+/* While attempts wait in line no slot depends on an answer: results are then held back a moment, so
+ * that the scheduler commits several at once. */
+static bool is_held(struct supervisor *s)
+{
+    if (connection_out(s->connection)->len == 0 || s->waiting_first == NULL) {
+        s->held_since_ms = 0;
+        return false;
+    }
+    if (s->held_since_ms == 0) {
+        s->held_since_ms = uv_now(&s->loop);
+        (void)uv_timer_start(&s->hold, on_hold_over, HOLD_MS, 0);
+    }
+    if (uv_now(&s->loop) - s->held_since_ms < HOLD_MS)
+        return true;
+    s->held_since_ms = 0;
+    return false;
+}
+
 static void on_flush(uv_prepare_t *handle)
 {
     struct supervisor *s = handle->data;
 
     supervisor_fill_slots(s);
     runner_flush_all(s);
-    connection_flush(s->connection);
+    if (!is_held(s))
+        connection_flush(s->connection);
 }
 
-/* The first runner is started in the first idle moment: its start costs more than many a small task,
- * and a data attempt that can't wait for it starts its own. It also proves that DuckDB is there and
- * right. */
+/* The first runner is started in the first idle moment: its start costs more than many a small
+ * task, and a data attempt that can't wait for it starts its own. It also proves that DuckDB is
+ * there and right. */
 static void on_warm_up(uv_timer_t *timer)
 {
     struct supervisor *s = timer->data;
@@ -404,6 +429,7 @@ static void open_handles(struct supervisor *s)
     (void)uv_timer_init(&s->loop, &s->warm_up);
     (void)uv_timer_init(&s->loop, &s->drain);
     (void)uv_timer_init(&s->loop, &s->announce);
+    (void)uv_timer_init(&s->loop, &s->hold);
     (void)uv_signal_init(&s->loop, &s->on_child);
     (void)uv_signal_init(&s->loop, &s->on_term);
     (void)uv_signal_init(&s->loop, &s->on_int);

@@ -36,6 +36,8 @@ struct supervisor {
     uv_timer_t warm_up;
     uv_timer_t drain;
     uv_timer_t announce;
+    uv_timer_t hold;
+    uint64_t held_since_ms; /* loop time since which frames are held back; 0 = none are */
     uv_signal_t on_child;
     uv_signal_t on_term;
     uv_signal_t on_int;
