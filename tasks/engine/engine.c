@@ -95,7 +95,7 @@ struct engine *engine_open(struct err *err)
     struct engine *engine = mem_alloc(sizeof(*engine));
     if (open_database(engine, err) && engine_run(engine, "SET GLOBAL TimeZone='UTC'", NULL, err) &&
         engine_register_xxh3(engine->connection, err) &&
-        engine_register_int(engine->connection, err) && check_extensions(engine, err))
+        engine_register_strict(engine->connection, err) && check_extensions(engine, err))
         return engine;
     engine_close(engine);
     return NULL;

@@ -1,9 +1,8 @@
-/* Functions of ours in SQL, and the one that reads integers. */
-#include "base/str.h"
+/* Functions of ours in SQL. */
 #include "tasks/engine/internal.h"
 
-bool engine_register(duckdb_connection connection, const char *name, const duckdb_type *types,
-                     size_t parameter_count, duckdb_scalar_function_t run, struct err *err)
+static duckdb_scalar_function make_function(const char *name, const duckdb_type *types,
+                                            size_t parameter_count, duckdb_scalar_function_t run)
 {
     duckdb_scalar_function function = duckdb_create_scalar_function();
 
@@ -17,56 +16,61 @@ bool engine_register(duckdb_connection connection, const char *name, const duckd
         duckdb_destroy_logical_type(&type);
     }
     duckdb_scalar_function_set_function(function, run);
+    return function;
+}
+
+static bool register_made(duckdb_connection connection, const char *name,
+                          duckdb_scalar_function function, struct err *err)
+{
     bool ok = duckdb_register_scalar_function(connection, function) == DuckDBSuccess;
+
     duckdb_destroy_scalar_function(&function);
     return ok || err_set(err, ERR_FAILED, "DuckDB refused the function %s", name);
 }
 
-/* "1.0" and "1." are the integer 1, as tools write that have only floats. */
-static struct str without_zero_fraction(struct str text)
+bool engine_register(duckdb_connection connection, const char *name, const duckdb_type *types,
+                     size_t parameter_count, duckdb_scalar_function_t run, struct err *err)
 {
-    size_t end = text.len;
-
-    while (end > 0 && text.ptr[end - 1] == '0')
-        end--;
-    return end > 1 && text.ptr[end - 1] == '.' ? str_sub(text, 0, end - 1) : text;
+    return register_made(connection, name, make_function(name, types, parameter_count, run), err);
 }
 
-static bool read_int(struct str text, int64_t *ret_value)
+static struct str text_at(const duckdb_string_t *text)
 {
-    text = str_trim(text);
-    if (text.len > 1 && text.ptr[0] == '+' && text.ptr[1] != '-')
-        text = str_sub(text, 1, text.len);
-    return str_to_int(text, ret_value) || str_to_int(without_zero_fraction(text), ret_value);
+    uint32_t len = text->value.inlined.length;
+
+    return (struct str){len <= 12 ? text->value.inlined.inlined : text->value.pointer.ptr, len};
 }
 
-static void int_run(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output)
+static void text_run(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output)
 {
+    const struct text_function *function = duckdb_scalar_function_get_extra_info(info);
     idx_t count = duckdb_data_chunk_get_size(input);
     duckdb_vector texts = duckdb_data_chunk_get_vector(input, 0);
-    duckdb_string_t *text = duckdb_vector_get_data(texts);
+    const duckdb_string_t *text = duckdb_vector_get_data(texts);
     uint64_t *text_valid = duckdb_vector_get_validity(texts);
-    int64_t *value = duckdb_vector_get_data(output);
+    char *value = duckdb_vector_get_data(output);
 
-    (void)info;
     duckdb_vector_ensure_validity_writable(output);
     uint64_t *valid = duckdb_vector_get_validity(output);
     for (idx_t i = 0; i < count; i++) {
-        bool ok = duckdb_validity_row_is_valid(text_valid, i);
-        if (ok) {
-            uint32_t len = text[i].value.inlined.length;
-            struct str s = {len <= 12 ? text[i].value.inlined.inlined : text[i].value.pointer.ptr,
-                            len};
-            ok = read_int(s, &value[i]);
+        bool given = duckdb_validity_row_is_valid(text_valid, i);
+        if (given && function->read(text_at(&text[i]), value + i * function->size))
+            continue;
+        if (given && function->required) {
+            duckdb_scalar_function_set_error(info, "the text can't be read");
+            return;
         }
-        if (!ok)
-            duckdb_validity_set_row_invalid(valid, i);
+        duckdb_validity_set_row_invalid(valid, i);
     }
 }
 
-bool engine_register_int(duckdb_connection connection, struct err *err)
+bool engine_register_text(duckdb_connection connection, const struct text_function *function,
+                          struct err *err)
 {
-    static const duckdb_type types[] = {DUCKDB_TYPE_VARCHAR, DUCKDB_TYPE_BIGINT};
+    const duckdb_type types[] = {DUCKDB_TYPE_VARCHAR, function->type};
+    duckdb_scalar_function made = make_function(function->name, types, 1, text_run);
 
-    return engine_register(connection, "millrace_int", types, 1, int_run, err);
+    /* The library only hands it back to text_run(), which doesn't write to it. */
+    duckdb_scalar_function_set_extra_info(made, (void *)(uintptr_t)function, NULL);
+    return register_made(connection, function->name, made, err);
 }

@@ -43,7 +43,21 @@ void engine_add_type_name(duckdb_logical_type type, struct buf *out);
 bool engine_register(duckdb_connection connection, const char *name, const duckdb_type *types,
                      size_t parameter_count, duckdb_scalar_function_t run, struct err *err);
 
+/* A function that reads a text as a value of a fixed size. NULL gives NULL; what can't be read
+ * gives NULL too, or an error of the statement when it is `required`. */
+struct text_function {
+    const char *name;
+    duckdb_type type;
+    size_t size; /* of a value in bytes */
+    bool required;
+    bool (*read)(struct str text, void *value);
+};
+
+/* `function` must live as long as the database. */
+bool engine_register_text(duckdb_connection connection, const struct text_function *function,
+                          struct err *err);
+
 bool engine_register_xxh3(duckdb_connection connection, struct err *err);
-bool engine_register_int(duckdb_connection connection, struct err *err);
+bool engine_register_strict(duckdb_connection connection, struct err *err);
 
 #endif

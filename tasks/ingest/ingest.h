@@ -25,7 +25,9 @@ struct ingest_column {
     const json_t *formats;  /* strptime formats, an array; may be NULL */
     const json_t *fallback; /* value where the source has none; may be NULL */
     bool nullable;
-    bool optional;       /* may be missing from a file */
+    bool optional; /* may be missing from a file */
+    const char
+        *guess; /* the type is one: the SQL function that reads it without a doubt; or NULL */
     const char *derived; /* the constant text of a column that no file has; else NULL */
 };
 

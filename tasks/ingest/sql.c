@@ -156,8 +156,9 @@ void sql_add_value(const struct ingest *ingest, const struct ingest_column *colu
  * instants otherwise (of '20260102' it makes NULL without a word). */
 const char *sql_quick_type(const struct ingest_column *column)
 {
-    bool own = is_int(column) || is_instant(column) || column->formats != NULL ||
-               is_type(column, "JSON") || is_type(column, "DATE") || is_type(column, "TIME");
+    bool own = column->guess != NULL || is_int(column) || is_instant(column) ||
+               column->formats != NULL || is_type(column, "JSON") || is_type(column, "DATE") ||
+               is_type(column, "TIME");
 
     return own ? "VARCHAR" : column->type;
 }
@@ -169,10 +170,17 @@ static void add_quick_converted(const struct ingest *ingest, const struct ingest
         buf_printf(sql, "CASE WHEN %s IS NOT NULL THEN ", field);
         add_times(ingest, column, field, sql);
         buf_printf(sql, ", CAST(error('no format fits') AS %s)) END", column->type);
-    } else if (is_int(column)) {
+    } else if (column->guess != NULL) {
+        buf_printf(sql, "%s(%s)", column->guess, field);
+    } else if (is_type(column, "UBIGINT")) {
         buf_printf(sql, "CASE WHEN %s IS NOT NULL THEN coalesce(CAST(", field);
         add_int(column, field, sql);
         buf_printf(sql, " AS %s), CAST(error('not an integer') AS %s)) END", column->type,
+                   column->type);
+    } else if (is_int(column)) {
+        buf_printf(sql, "CAST(millrace_need_int(%s) AS %s)", field, column->type);
+    } else if (is_instant(column) && strcmp(ingest->timezone, "UTC") == 0) {
+        buf_printf(sql, "coalesce(millrace_instant(%s), CAST(%s AS %s))", field, field,
                    column->type);
     } else {
         buf_printf(sql, "CAST(%s AS %s)", field, column->type);
