@@ -19,6 +19,8 @@ struct peer {
     char *instance; /* of a worker */
     struct buf in;
     struct buf out;
+    size_t unread;      /* bytes the peer had not read when it was last written to */
+    int64_t read_at_us; /* monotonic: when it was last seen to read */
     bool is_closing;
 };
 

@@ -1,5 +1,6 @@
 #include "scheduler/peers.h"
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/jw.h"
 #include "base/log.h"
@@ -19,8 +20,10 @@
 #define BACKLOG 64
 #define READ_BYTES 65536u
 
-/* A peer that does not read is cut off; a worker reconnects and is told again. */
-#define OUT_BYTES_MAX (64u * 1024 * 1024)
+/* A peer that leaves this much unread, and reads nothing of it for so long, is cut off. One that
+ * does read is not: a worker that reconnects is told all it has not heard again. */
+#define UNREAD_BYTES_MAX (4u * 1024 * 1024)
+#define UNREAD_US_MAX (10 * US_PER_SECOND)
 
 static void on_peer_closed(uv_handle_t *handle)
 {
@@ -287,11 +290,21 @@ static void on_written(uv_write_t *request, int status)
         peer_cut_off(peer);
 }
 
+static bool is_stuck(struct peer *peer)
+{
+    size_t unread = uv_stream_get_write_queue_size((uv_stream_t *)&peer->pipe);
+    int64_t now_us = clock_mono_us();
+
+    if (unread == 0 || unread < peer->unread)
+        peer->read_at_us = now_us;
+    return unread > UNREAD_BYTES_MAX && now_us - peer->read_at_us > UNREAD_US_MAX;
+}
+
 static void flush(struct peer *peer)
 {
     uv_stream_t *stream = (uv_stream_t *)&peer->pipe;
 
-    if (uv_stream_get_write_queue_size(stream) + peer->out.len > OUT_BYTES_MAX) {
+    if (is_stuck(peer)) {
         (void)peer_refuse(peer, "it does not read");
         peer_cut_off(peer);
         return;
@@ -307,6 +320,7 @@ static void flush(struct peer *peer)
         free(writing);
         peer_cut_off(peer);
     }
+    peer->unread = uv_stream_get_write_queue_size(stream);
 }
 
 void peers_flush(struct peers *peers)

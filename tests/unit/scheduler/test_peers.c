@@ -2,11 +2,13 @@
  */
 #include "tests/unit/scheduler/fixture.h"
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "millrace/messages.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -407,6 +410,49 @@ static void ignore_reply(void *context, const struct decision_reply *reply)
     (void)reply;
 }
 
+static void trigger_with(const char *text)
+{
+    struct decision_reply reply = fixture_command(
+        &f, json_pack("{s:s, s:s, s:s, s:{s:[s, s]}}", "command", "trigger", "dag_id", "one",
+                      "triggered_by", "cli", "conf", "big", "echo", text));
+
+    assert_int_equal(reply.err.code, ERR_NONE);
+}
+
+/* A worker that has much to read yet, and is told more, gets the time to read it. */
+static void test_much_to_tell_cuts_nobody_off(void **context)
+{
+    (void)context;
+    static const char dag[] = "dag_id: one\n"
+                              "params: {big: []}\n"
+                              "tasks:\n"
+                              "  only:\n"
+                              "    type: command\n"
+                              "    with: {argv: \"{{ params.big }}\"}\n";
+    static char bytes[256 * 1024];
+    const size_t much = 6 * 1000 * 1000;
+    char *text = mem_alloc(much + 1);
+    ssize_t got = 0;
+
+    memset(text, 'x', much);
+    fixture_write(&f, "one.yaml", dag);
+    fixture_open(&f, NULL);
+    trigger_with(text);
+    struct peer_end worker = worker_connect(&f, "w1", NULL);
+    trigger_with("little");
+    size_t all = worker.in.len; /* read with the welcome */
+    for (int64_t end_us = clock_mono_us() + 30 * US_PER_SECOND;
+         all < much && clock_mono_us() < end_us; all += (size_t)got) {
+        (void)uv_run(&f.loop, UV_RUN_NOWAIT);
+        got = recv(worker.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+        assert_true(got > 0 || (got < 0 && errno == EAGAIN));
+        got = got < 0 ? 0 : got;
+    }
+    assert_true(all >= much);
+    free(text);
+    peer_close(&worker);
+}
+
 static void stop_at_end(void *context, const struct err *why)
 {
     (void)why;
@@ -476,6 +522,7 @@ int main(void)
         TEST(test_a_full_disk_ends_the_scheduler),
         TEST(test_a_first_commit_that_fails_fails_the_open),
         TEST(test_a_stop_within_the_stop),
+        TEST(test_much_to_tell_cuts_nobody_off),
         TEST(test_the_stop_command_is_answered_first),
         TEST(test_long_state_paths_work),
     };
