@@ -25,10 +25,10 @@ struct ingest_column {
     const json_t *formats;  /* strptime formats, an array; may be NULL */
     const json_t *fallback; /* value where the source has none; may be NULL */
     bool nullable;
-    bool optional; /* may be missing from a file */
-    const char
-        *guess; /* the type is one: the SQL function that reads it without a doubt; or NULL */
+    bool optional;       /* may be missing from a file */
     const char *derived; /* the constant text of a column that no file has; else NULL */
+    const char *sniffed; /* inferred: the type as DuckDB's sniffer has it; else NULL */
+    const char *guess;   /* the SQL function that proves a guessed type; may be NULL */
 };
 
 struct ingest_file {
@@ -64,6 +64,7 @@ struct ingest {
     struct ingest_column *columns;
     size_t column_count;
     bool declared; /* the columns are the DAG's, not inferred */
+    bool guessed;  /* their types are those of the source's beginning, not yet proven */
 
     struct ingest_file *files;
     size_t file_count;
@@ -99,6 +100,7 @@ bool fail_for_marker(const char *path, int64_t line, struct str text, struct err
 
 /* Columns: inferred where none are declared (infer.c), then found in each file (match.c). */
 bool infer_columns(struct ingest *ingest, struct err *err);
+bool infer_again(struct ingest *ingest, struct err *err); /* after a wrong guess; matches too */
 bool match_files(struct ingest *ingest, struct err *err);
 
 /* SQL (sql.c). `field` is an expression for the field's text (or value, for Parquet); the careful
@@ -114,6 +116,9 @@ void sql_add_copy(const struct ingest *ingest, const char *query, const char *na
 
 /* The quick way. *ret_done is false, without an error, when the careful way has to be taken. */
 bool quick_load(struct ingest *ingest, bool *ret_done, struct err *err);
+
+/* Appends read_csv(…) over the files [from, to) of one header; its columns are c0, c1, … */
+void quick_add_reader(const struct ingest *ingest, size_t from, size_t to, struct buf *sql);
 #define INGEST_TABLE "millrace_source"
 
 /* Fills INGEST_TABLE (f: file, l: line, raw, and for CSV c0, c1, …: the columns' texts) with the

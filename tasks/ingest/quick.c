@@ -42,13 +42,13 @@ static bool same_header(const struct ingest_file *a, const struct ingest_file *b
 static const char *field_type(const struct ingest *ingest, const struct ingest_file *file,
                               size_t field)
 {
-    for (size_t c = 0; c < ingest->column_count; c++)
+    for (size_t c = 0; file->field_of != NULL && c < ingest->column_count; c++)
         if (file->field_of[c] == field + 1)
             return sql_quick_type(&ingest->columns[c]);
     return "VARCHAR";
 }
 
-static void add_reader(const struct ingest *ingest, size_t from, size_t to, struct buf *sql)
+void quick_add_reader(const struct ingest *ingest, size_t from, size_t to, struct buf *sql)
 {
     const struct ingest_file *file = &ingest->files[from];
     char delimiter[2] = {ingest->delimiter, '\0'};
@@ -97,7 +97,7 @@ static void add_query(const struct ingest *ingest, struct buf *sql)
             engine_add_identifier(sql, str_from(ingest->columns[c].name));
         }
         buf_add_text(sql, " FROM ");
-        add_reader(ingest, from, to, sql);
+        quick_add_reader(ingest, from, to, sql);
     }
 }
 

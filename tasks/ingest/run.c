@@ -28,7 +28,10 @@ static bool load(struct ingest *ingest, struct err *err)
 
     if (!set_timezone(engine, ingest->timezone, err))
         return false;
-    bool ok = quick_load(ingest, &done, err) && (done || careful_load(ingest, err));
+    bool ok = quick_load(ingest, &done, err);
+    if (ok && !done && ingest->guessed)
+        ok = infer_again(ingest, err) && quick_load(ingest, &done, err);
+    ok = ok && (done || careful_load(ingest, err));
     (void)set_timezone(engine, "UTC", ok ? err : &ignored);
     return ok && dedupe(ingest, err);
 }

@@ -24,6 +24,11 @@ static bool is_instant(const struct ingest_column *column)
     return column->type != NULL && strncmp(column->type, "TIMESTAMP", 9) == 0;
 }
 
+static bool is_utc(const struct ingest *ingest)
+{
+    return strcmp(ingest->timezone, "UTC") == 0;
+}
+
 /* The integer that a text is, or NULL: a cast would round 1.5. UBIGINT reaches beyond what
  * millrace_int() gives. */
 static void add_int(const struct ingest_column *column, const char *field, struct buf *sql)
@@ -170,6 +175,9 @@ static void add_quick_converted(const struct ingest *ingest, const struct ingest
         buf_printf(sql, "CASE WHEN %s IS NOT NULL THEN ", field);
         add_times(ingest, column, field, sql);
         buf_printf(sql, ", CAST(error('no format fits') AS %s)) END", column->type);
+    } else if (column->guess != NULL && is_instant(column) && !is_utc(ingest)) {
+        buf_printf(sql, "CASE WHEN %s(%s) IS NOT NULL THEN CAST(%s AS %s) END", column->guess,
+                   field, field, column->type);
     } else if (column->guess != NULL) {
         buf_printf(sql, "%s(%s)", column->guess, field);
     } else if (is_type(column, "UBIGINT")) {
@@ -179,7 +187,7 @@ static void add_quick_converted(const struct ingest *ingest, const struct ingest
                    column->type);
     } else if (is_int(column)) {
         buf_printf(sql, "CAST(millrace_need_int(%s) AS %s)", field, column->type);
-    } else if (is_instant(column) && strcmp(ingest->timezone, "UTC") == 0) {
+    } else if (is_instant(column) && is_utc(ingest)) {
         buf_printf(sql, "coalesce(millrace_instant(%s), CAST(%s AS %s))", field, field,
                    column->type);
     } else {

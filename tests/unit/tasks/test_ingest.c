@@ -620,6 +620,115 @@ static void test_both_ways_agree(void **state)
     check_both_ways("UTC");
 }
 
+/* Writes a file that is too long for the sniffer's sample, whose last value is another. */
+static void write_long(const char *path, const char *early, const char *late)
+{
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    assert_true(fputs("i,v\n", file) >= 0);
+    for (int i = 0; i < 41000; i++)
+        assert_true(fprintf(file, "%d,%s\n", i, early) > 0);
+    assert_true(fprintf(file, "41000,%s\n", late) > 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* What a long file's beginning says of its columns never decides: the types are those that a look
+ * at all of it gives, which DuckDB is asked for here. */
+static void test_inferred_by_all(void **state)
+{
+    static const struct {
+        const char *early;
+        const char *late[8];
+    } rows[] = {
+        {"7",                    {"8", "1.5", "007", "x", "true", "2026-01-01", "", "+5"}                 },
+        {"-7",                   {" 9", "9223372036854775808", "-05", "1.0", "1e3", "-0", "0x10", "\"8\""}},
+        {"1.5",                  {"2", "007.5", "1e3", "nan", ".5", "5.", "x", "0.30000000000000004"}     },
+        {"1.5",                  {"1e400", "1e-320", "-0.0", "1.5.5", "123456789012345678", "1e", "-"}    },
+        {"",                     {"7", "1.5", "2026-01-01", "x", "", "true"}                              },
+        {"true",                 {"f", "1", "x", "TRUE", "False"}                                         },
+        {"2026-01-02",           {"2026-01-02 03:04:05", "2026/01/02", "0001-01-01", "x", "2026-02-30"}   },
+        {"2026-01-02 03:04:05",
+         {"2026-01-02 03:04:05+02", "2026-01-02", "2026-01-02 03:04:05.5", "2026-01-02T03:04:05Z",
+          "x", "2026-01-02 23:59:60", "0001-01-01 00:00:00"}                                              },
+        {"2026-01-02T03:04:05Z", {"2026-01-02 03:04:05", "x", "2026-01-02T03:04:05+02:00"}                },
+        {"10:11:12",             {"10:11:13", "x"}                                                        },
+        {"x",                    {"7", ""}                                                                },
+    };
+    static const char ask[] =
+        "SELECT (SELECT any_value(replace(column_type, ' WITH TIME ZONE', '')) FROM (DESCRIBE FROM "
+        "read_csv('in/a.csv', delim = ',', quote = '\"', header = true, sample_size = -1)) WHERE "
+        "column_name = 'v') = (SELECT any_value(replace(column_type, ' WITH TIME ZONE', '')) FROM "
+        "(DESCRIBE FROM read_parquet('lake/e/dt=1/*.parquet')) WHERE column_name = 'v')";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        for (size_t v = 0; v < 8 && rows[i].late[v] != NULL; v++) {
+            struct err err = {0};
+            write_long("in/a.csv", rows[i].early, rows[i].late[v]);
+            json_t *outputs = ingest("{\"source\": \"in/a.csv\", " TARGET "}", &err);
+            if (outputs == NULL)
+                fail_msg("%s, then %s: %s", rows[i].early, rows[i].late[v], err.message);
+            assert_int_equal(json_get_int(outputs, "rows_in", 0), 41001);
+            json_decref(outputs);
+            char *same = rows_of(ask);
+            if (strcmp(same, "true") != 0)
+                fail_msg("%s, then %s: %s", rows[i].early, rows[i].late[v],
+                         rows_of("DESCRIBE FROM read_parquet('lake/e/dt=1/*.parquet')"));
+            free(same);
+        }
+    }
+}
+
+/* A guess holds for all files or for none; a file without a value of a column says nothing of it.
+ */
+static void test_inferred_by_all_files(void **state)
+{
+    static const struct {
+        const char *first[2];
+        const char *second[2];
+        const char *types;
+    } rows[] = {
+        {{"7", "8"}, {"7", "8"},   "BIGINT|BIGINT" },
+        {{"7", "8"}, {"1.5", "2"}, "BIGINT|DOUBLE" },
+        {{"7", "8"}, {"x", "2"},   "BIGINT|VARCHAR"},
+        {{"7", "8"}, {"7", "x"},   "BIGINT|VARCHAR"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct err err = {0};
+        write_long("in/a.csv", rows[i].first[0], rows[i].first[1]);
+        write_long("in/b.csv", rows[i].second[0], rows[i].second[1]);
+        json_t *outputs =
+            ingest("{\"source\": \"in/*.csv\", \"derive\": {\"d\": \"one\"}, " TARGET "}", &err);
+        if (outputs == NULL)
+            fail_msg("%s", err.message);
+        assert_int_equal(json_get_int(outputs, "rows_out", 0), 82002);
+        json_decref(outputs);
+        char *types = rows_of("SELECT typeof(i), typeof(v) FROM "
+                              "read_parquet('lake/e/dt=1/*.parquet') WHERE d = 'one' LIMIT 1");
+        assert_string_equal(types, rows[i].types);
+        free(types);
+    }
+}
+
+/* The zone of times without an offset is minded in a guess, too. */
+static void test_inferred_zone(void **state)
+{
+    struct err err = {0};
+
+    (void)state;
+    write_long("in/a.csv", "2026-07-01 12:00:00", "2026-01-01 12:00:00");
+    json_t *outputs =
+        ingest("{\"source\": \"in/a.csv\", \"timezone\": \"Europe/Berlin\", " TARGET "}", &err);
+    assert_non_null(outputs);
+    json_decref(outputs);
+    char *rows = rows_of("SELECT min(v), max(v) FROM read_parquet('lake/e/dt=1/*.parquet')");
+    assert_string_equal(rows, "2026-01-01 11:00:00+00|2026-07-01 10:00:00+00");
+    free(rows);
+}
+
 /* Enough rows for several row groups and threads: the bytes stay the same. */
 static void test_same_bytes_with_threads(void **state)
 {
@@ -678,6 +787,9 @@ int main(void)
         cmocka_unit_test_setup(test_grows_while_read, clear),
         cmocka_unit_test_setup(test_again, clear),
         cmocka_unit_test_setup(test_both_ways_agree, clear),
+        cmocka_unit_test_setup(test_inferred_by_all, clear),
+        cmocka_unit_test_setup(test_inferred_by_all_files, clear),
+        cmocka_unit_test_setup(test_inferred_zone, clear),
         cmocka_unit_test_setup(test_same_bytes_with_threads, clear),
     };
 
