@@ -144,6 +144,8 @@ static void random_step(struct world *world)
     struct world_worker *worker = &world->workers[chance((uint32_t)world->worker_count)];
 
     world->now_us += chance(5) * US_PER_SECOND;
+    if (chance(200) == 0)
+        world->now_us -= chance(120) * US_PER_SECOND; /* the clock is set back */
     switch (chance(16)) {
     case 0:
         world_trigger(world, chance(2) == 0 ? "d0" : "d1", NULL);
@@ -186,6 +188,10 @@ static void random_step(struct world *world)
         break;
     case 11:
         world_settle(world);
+        break;
+    case 12:
+        if (attempt != NULL && attempt->state == TASK_QUEUED && chance(2) == 0)
+            world_given_back(world, attempt->token);
         break;
     default:
         if (attempt != NULL)
@@ -301,8 +307,11 @@ static void check_ended(const struct world *world)
             assert_int_equal(run->row.state, leaf_failed ? RUN_FAILED : RUN_SUCCESS);
         assert_false(core_run_is_live(world->core, run->row.id));
     }
-    for (size_t i = 0; i < world->rows.backfill_count; i++)
-        assert_true(world->rows.backfills[i].completed_at_us != 0);
+    for (size_t i = 0; i < world->rows.backfill_count; i++) {
+        const struct backfill_row *backfill = &world->rows.backfills[i];
+        assert_true(backfill->completed_at_us != 0);
+        assert_int_equal(backfill->succeeded + backfill->failed, backfill->made);
+    }
 }
 
 static void run_world(uint64_t number)
