@@ -134,31 +134,33 @@ void work_sweep_attic(const char *work, int64_t retention_us)
 
 /* A dead attempt's folder that holds a whole version may be one that readers still hold (killed
  * between the exchange and the move to the attic), so it goes there too. */
-static bool sweep_one(const struct target *target, const char *folder, struct err *err)
+static void sweep_one(const struct target *target, const char *folder)
 {
     char *data = text_of("%s/data", folder);
     char *manifest = text_of("%s/" MANIFEST_NAME, data);
     struct stat status;
-    bool ok = lstat(manifest, &status) != 0 || work_to_attic(target, data, err);
+    struct err ignored;
 
+    if (lstat(manifest, &status) != 0 || work_to_attic(target, data, &ignored))
+        (void)fs_remove_tree(folder, &ignored);
     free(manifest);
     free(data);
-    return ok && fs_remove_tree(folder, err);
 }
 
-static bool sweep_dead(const struct target *target, const char *staging, struct err *err)
+/* Failures are not errors: an attempt that is just ending takes its folder away by itself, and for
+ * the rest the next sweep tries again. */
+static void sweep_dead(const struct target *target, const char *staging)
 {
     char *prefix = text_of("%s~", target->slug);
     char **names = list_names(staging, prefix);
-    bool ok = true;
 
-    for (size_t i = 0; ok && names[i] != NULL; i++) {
+    for (size_t i = 0; names[i] != NULL; i++) {
         char *folder = text_of("%s/%s", staging, names[i]);
         char *path = text_of("%s/lock", folder);
         struct err held;
         int fd = lock_file(path, false, &held);
         if (fd >= 0) {
-            ok = sweep_one(target, folder, err);
+            sweep_one(target, folder);
             (void)close(fd);
         }
         free(path);
@@ -166,7 +168,6 @@ static bool sweep_dead(const struct target *target, const char *staging, struct 
     }
     free_names(names);
     free(prefix);
-    return ok;
 }
 
 /* A token as part of a file name; what is not plain becomes '_'. */
@@ -232,8 +233,10 @@ char *work_stage(const struct target *target, const char *token, int *ret_lock_f
     char *staging = text_of("%s/staging", target->work);
     char *folder = NULL;
 
-    if (fs_make_folders(staging, 0777, err) && sweep_dead(target, staging, err))
+    if (fs_make_folders(staging, 0777, err)) {
+        sweep_dead(target, staging);
         folder = make_stage(target, staging, token, err);
+    }
     if (folder != NULL && !fill_stage(folder, ret_lock_fd, err)) {
         struct err ignored;
         (void)fs_remove_tree(folder, &ignored);

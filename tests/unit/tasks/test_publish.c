@@ -26,11 +26,12 @@
 #include <time.h>
 #include <unistd.h>
 
-static int steps;         /* calls so far */
-static int kill_at;       /* SIGKILL instead of this one; 0 = never */
-static int full_at;       /* from this one on, writes fail with ENOSPC; 0 = never */
-static bool no_flags;     /* renameat2 knows no flags, as on NFS */
-static bool other_device; /* … or the folders are on two file systems */
+static int steps;            /* calls so far */
+static int kill_at;          /* SIGKILL instead of this one; 0 = never */
+static int full_at;          /* from this one on, writes fail with ENOSPC; 0 = never */
+static bool no_flags;        /* renameat2 knows no flags, as on NFS */
+static bool other_device;    /* … or the folders are on two file systems */
+static const char *vanishes; /* this folder is deleted by somebody else just before we delete */
 
 static void step(void)
 {
@@ -69,7 +70,13 @@ int mkdir(const char *path, mode_t mode)
 
 int unlinkat(int fd, const char *path, int flags)
 {
+    const char *gone = vanishes;
+    struct err ignored;
+
     step();
+    vanishes = NULL;
+    if (gone != NULL)
+        (void)fs_remove_tree(gone, &ignored);
     return (int)syscall(SYS_unlinkat, fd, path, flags);
 }
 
@@ -539,6 +546,22 @@ static void test_live_staging_is_kept(void **state)
     json_decref(attempt.outputs);
 }
 
+/* An attempt that ends takes its staging folder away while the next one sweeps it. */
+static void test_sweep_of_what_vanishes(void **state)
+{
+    static const char leaving[] = "lake.millrace/staging/e%2Fdt=1~leaving";
+    struct err err = {0};
+    char version[17];
+
+    (void)state;
+    assert_true(fs_make_folders("lake.millrace/staging/e%2Fdt=1~leaving/data/a/b", 0777, &err));
+    vanishes = leaving;
+    must_publish("lake/e/dt=1", "next\n", version);
+    assert_null(vanishes);
+    assert_int_not_equal(access(leaving, F_OK), 0);
+    assert_visible("lake/e/dt=1", version);
+}
+
 static void test_attic_is_swept_by_age(void **state)
 {
     struct err err = {0};
@@ -828,6 +851,7 @@ int main(void)
         cmocka_unit_test_setup(test_full_disk, set_up),
         cmocka_unit_test_setup(test_full_disk_in_copy, set_up),
         cmocka_unit_test_setup(test_live_staging_is_kept, set_up),
+        cmocka_unit_test_setup(test_sweep_of_what_vanishes, set_up),
         cmocka_unit_test_setup(test_attic_is_swept_by_age, set_up),
         cmocka_unit_test_setup(test_describe, set_up),
         cmocka_unit_test_setup(test_describe_refuses, set_up),
