@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -22,6 +23,35 @@ void digest_sha256_hex(struct str bytes, char out[SHA256_HEX_SIZE])
 
     (void)EVP_Q_digest(NULL, "SHA256", NULL, bytes.ptr, bytes.len, digest, &len);
     to_hex(digest, out);
+}
+
+/* The context itself under a name of ours: nothing else is to be kept. libcrypto fails here only
+ * when it has no memory or no SHA-256, and then no digest may be given. */
+struct sha256 *sha256_begin(void)
+{
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+
+    if (context == NULL || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
+        abort();
+    return (struct sha256 *)context;
+}
+
+void sha256_add(struct sha256 *sha256, struct str bytes)
+{
+    if (EVP_DigestUpdate((EVP_MD_CTX *)sha256, bytes.ptr, bytes.len) != 1)
+        abort();
+}
+
+void sha256_end(struct sha256 *sha256, char out[SHA256_HEX_SIZE])
+{
+    unsigned char digest[SHA256_BYTES];
+
+    if (out != NULL) {
+        if (EVP_DigestFinal_ex((EVP_MD_CTX *)sha256, digest, NULL) != 1)
+            abort();
+        to_hex(digest, out);
+    }
+    EVP_MD_CTX_free((EVP_MD_CTX *)sha256);
 }
 
 void digest_sha1(struct str bytes, unsigned char out[20])

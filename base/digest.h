@@ -13,6 +13,13 @@ void digest_sha256_hex(struct str bytes, char out[SHA256_HEX_SIZE]);
 bool digest_sha256_file(const char *path, char out[SHA256_HEX_SIZE], int64_t *ret_bytes,
                         struct err *err);
 
+/* SHA-256 of bytes that come in pieces: begin, add, end, which also frees. */
+struct sha256;
+
+struct sha256 *sha256_begin(void);
+void sha256_add(struct sha256 *sha256, struct str bytes);
+void sha256_end(struct sha256 *sha256, char out[SHA256_HEX_SIZE]); /* `out` NULL: only frees */
+
 /* SHA-1, for what others have defined by it; never for integrity. */
 void digest_sha1(struct str bytes, unsigned char out[20]);
 
