@@ -10,6 +10,7 @@
 #define MILLRACE_TASKS_INGEST_H
 
 #include "base/arena.h"
+#include "base/digest.h"
 #include "millrace/attempt.h"
 #include "tasks/publish/publish.h"
 
@@ -34,7 +35,7 @@ struct ingest_column {
 struct ingest_file {
     const char *path;
     struct stat before;
-    char sha256[65];
+    char sha256[SHA256_HEX_SIZE];
     int64_t records;     /* without the header; by the survey */
     bool plain;          /* nothing in it needs the careful way, as far as the survey saw */
     struct str *header;  /* CSV, Parquet: names of the fields, trimmed */
@@ -151,6 +152,12 @@ struct reader;
 
 struct reader *reader_open(const char *path, struct err *err);
 void reader_close(struct reader *reader);
+
+/* Digests the file's bytes as they are read, which saves reading them twice; right after opening.
+ * False, and nothing is digested, when what is read is not what the file holds. The digest is
+ * there to take at the end of the file. */
+bool reader_hash(struct reader *reader);
+void reader_end_hash(struct reader *reader, char out[SHA256_HEX_SIZE]);
 bool reader_fill(struct reader *reader,
                  struct err *err); /* at the end, sets what reader_at_end() tells */
 bool reader_at_end(const struct reader *reader);

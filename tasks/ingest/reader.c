@@ -1,4 +1,5 @@
 /* Bytes of a file, decompressed where its name says .gz or .zst, as a window that slides. */
+#include "base/digest.h"
 #include "base/mem.h"
 #include "tasks/ingest/ingest.h"
 
@@ -16,6 +17,7 @@ struct reader {
     char *path;
     int fd;
     struct archive *archive; /* NULL: a plain file */
+    struct sha256 *sha256;   /* of what was read so far; NULL: nobody asked */
     char *bytes;
     size_t start;
     size_t end;
@@ -74,9 +76,25 @@ void reader_close(struct reader *reader)
     if (reader->archive != NULL)
         (void)archive_read_free(reader->archive);
     (void)close(reader->fd);
+    if (reader->sha256 != NULL)
+        sha256_end(reader->sha256, NULL);
     free(reader->bytes);
     free(reader->path);
     free(reader);
+}
+
+bool reader_hash(struct reader *reader)
+{
+    if (reader->archive != NULL)
+        return false;
+    reader->sha256 = sha256_begin();
+    return true;
+}
+
+void reader_end_hash(struct reader *reader, char out[SHA256_HEX_SIZE])
+{
+    sha256_end(reader->sha256, out);
+    reader->sha256 = NULL;
 }
 
 static ssize_t read_some(struct reader *reader, char *to, size_t len)
@@ -110,6 +128,8 @@ bool reader_fill(struct reader *reader, struct err *err)
                        archive_error_string(reader->archive));
     if (got < 0)
         return err_errno(err, "read %s", reader->path);
+    if (reader->sha256 != NULL)
+        sha256_add(reader->sha256, (struct str){reader->bytes + reader->end, (size_t)got});
     reader->at_end = got == 0;
     reader->end += (size_t)got;
     return true;

@@ -160,16 +160,28 @@ static bool read_header(struct scan *scan, struct reader *reader, struct record 
     return true;
 }
 
+static bool digest_file(struct ingest_file *file, struct err *err)
+{
+    int64_t bytes = 0;
+
+    return digest_sha256_file(file->path, file->sha256, &bytes, err);
+}
+
 static bool survey_text(struct ingest *ingest, struct ingest_file *file, struct err *err)
 {
     struct scan scan = {.ingest = ingest, .file = file, .line = 1};
     struct record record = {0};
     struct reader *reader = reader_open(file->path, err);
+    bool hash = reader != NULL && reader_hash(reader);
     bool ok = reader != NULL && reader_skip_bom(reader, file->path, err);
 
     if (ok && ingest->format == INGEST_CSV && ingest->has_header)
         ok = read_header(&scan, reader, &record, err);
     ok = ok && scan_rest(&scan, reader, err);
+    if (ok && hash)
+        reader_end_hash(reader, file->sha256);
+    else if (ok)
+        ok = digest_file(file, err);
     record_release(&record);
     reader_close(reader);
     return ok;
@@ -226,12 +238,10 @@ bool survey_files(struct ingest *ingest, struct err *err)
 {
     for (size_t i = 0; i < ingest->file_count; i++) {
         struct ingest_file *file = &ingest->files[i];
-        int64_t bytes = 0;
         file->plain = true;
-        if (!digest_sha256_file(file->path, file->sha256, &bytes, err))
-            return false;
-        bool ok = ingest->format == INGEST_PARQUET ? survey_parquet(ingest, file, err)
-                                                   : survey_text(ingest, file, err);
+        bool ok = ingest->format == INGEST_PARQUET
+                      ? digest_file(file, err) && survey_parquet(ingest, file, err)
+                      : survey_text(ingest, file, err);
         if (!ok)
             return false;
     }
