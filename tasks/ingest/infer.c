@@ -182,12 +182,12 @@ static bool infer_all(struct ingest *ingest, struct err *err)
 }
 
 /* Whether it is worth the while: a short source is looked at whole at once, and a load that won't
- * take the quick way, or read only what a filter leaves, proves nothing. */
+ * take the quick way proves nothing. */
 static bool can_guess(const struct ingest *ingest)
 {
     int64_t records = 0;
 
-    if (ingest->format != INGEST_CSV || !ingest->has_header || ingest->filter != NULL)
+    if (ingest->format != INGEST_CSV || !ingest->has_header)
         return false;
     for (size_t f = 0; f < ingest->file_count; f++) {
         if (!ingest->files[f].plain)

@@ -5,6 +5,7 @@
 #include "tasks/engine/engine.h"
 #include "tasks/ingest/ingest.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,19 @@ static void add_query(const struct ingest *ingest, struct buf *sql)
     }
 }
 
+/* The filter sees rows whose values were all read: without the LIMIT, which keeps every row, DuckDB
+ * would filter first, and a bad value in a row that is left out would never show. */
+static void add_filtered(const struct ingest *ingest, struct buf *sql)
+{
+    if (ingest->filter == NULL) {
+        add_query(ingest, sql);
+        return;
+    }
+    buf_add_text(sql, "SELECT * FROM (SELECT * FROM (");
+    add_query(ingest, sql);
+    buf_printf(sql, ") LIMIT %" PRId64 ") WHERE (%s)", INT64_MAX, ingest->filter);
+}
+
 static int64_t count_records(const struct ingest *ingest)
 {
     int64_t records = 0;
@@ -133,11 +147,7 @@ bool quick_load(struct ingest *ingest, bool *ret_done, struct err *err)
     *ret_done = false;
     if (!is_possible(ingest))
         return true;
-    if (ingest->filter != NULL)
-        buf_add_text(&query, "SELECT * FROM (");
-    add_query(ingest, &query);
-    if (ingest->filter != NULL)
-        buf_printf(&query, ") WHERE (%s)", ingest->filter);
+    add_filtered(ingest, &query);
     sql_add_copy(ingest, buf_text(&query), INGEST_PART, &sql);
     bool ok = engine_run(ingest->attempt->engine, buf_text(&sql), &written, &problem);
     buf_release(&query);

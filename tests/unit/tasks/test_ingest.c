@@ -1,5 +1,6 @@
 /* Ingest on the files that real sources deliver: what comes out, what is rejected and why, and
  * which errors stop it. */
+#include "base/digest.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -272,6 +273,9 @@ static void test_csv(void **state)
         {"a filter",                                    "a.csv", "a,b\n1,x\n2,y\n,z\nbad,w\n",
          "{\"source\": \"in/*.csv\", \"filter\": \"a > 1\", " A_AND_B "}",                                                                                               "4|1|0|1|2", "2|y",
          "a.csv|5|a|bad|not a BIGINT"                                                                                                                                                                                                                                                         },
+        {"a filter hides no bad value",                 "a.csv", "a,b\n1,2026-01-02\n2,x\n3,2026-01-03\n",
+         "{\"source\": \"in/*.csv\", \"filter\": \"a = 1\", " TARGET
+         ", \"columns\": {\"a\": \"INT\", \"b\": \"DATE\"}}",                                                                                                            "3|1|0|1|1", "1|2026-01-02",                                   "a.csv|3|b|x|not a DATE"                              },
         {"no header",                                   "a.csv", "1,x\n2,y\n",
          "{\"source\": {\"path\": \"in/a.csv\", \"header\": false, \"names\": [\"a\", "
          "\"b\"]}, " A_AND_B "}",
@@ -713,6 +717,24 @@ static void test_inferred_by_all_files(void **state)
     }
 }
 
+/* Rows that a filter leaves out have a say in the types, too. */
+static void test_inferred_with_filter(void **state)
+{
+    struct err err = {0};
+
+    (void)state;
+    write_long("in/a.csv", "7", "x");
+    json_t *outputs =
+        ingest("{\"source\": \"in/a.csv\", \"filter\": \"i < 10\", " TARGET "}", &err);
+    if (outputs == NULL)
+        fail_msg("%s", err.message);
+    assert_int_equal(json_get_int(outputs, "filtered", 0), 40991);
+    json_decref(outputs);
+    char *types = rows_of("SELECT DISTINCT typeof(v) FROM read_parquet('lake/e/dt=1/*.parquet')");
+    assert_string_equal(types, "VARCHAR");
+    free(types);
+}
+
 /* The zone of times without an offset is minded in a guess, too. */
 static void test_inferred_zone(void **state)
 {
@@ -727,6 +749,36 @@ static void test_inferred_zone(void **state)
     char *rows = rows_of("SELECT min(v), max(v) FROM read_parquet('lake/e/dt=1/*.parquet')");
     assert_string_equal(rows, "2026-01-01 11:00:00+00|2026-07-01 10:00:00+00");
     free(rows);
+}
+
+/* The manifest has the digests of the files as they lie there, compressed or not. */
+static void test_input_digests(void **state)
+{
+    static const char *const paths[] = {"in/a.csv", "in/b.csv.gz"};
+    struct err err = {0};
+
+    (void)state;
+    write_long("in/a.csv", "7", "8");
+    write_long("in/b.csv", "9", "10");
+    assert_int_equal(system("gzip in/b.csv"), 0);
+    json_t *outputs = ingest("{\"source\": [\"in/a.csv\", \"in/b.csv.gz\"], " TARGET "}", &err);
+    if (outputs == NULL)
+        fail_msg("%s", err.message);
+    struct dataset *dataset = dataset_open("lake/e/dt=1", &err);
+    const json_t *inputs =
+        json_object_get(json_object_get(dataset_manifest(dataset, 0), "content"), "inputs");
+    assert_int_equal(json_array_size(inputs), 2);
+    for (size_t i = 0; i < 2; i++) {
+        char sha256[SHA256_HEX_SIZE];
+        int64_t bytes = 0;
+        const json_t *input = json_array_get(inputs, i);
+        assert_true(digest_sha256_file(paths[i], sha256, &bytes, &err));
+        assert_string_equal(json_get_string(input, "path", ""), paths[i]);
+        assert_string_equal(json_get_string(input, "sha256", ""), sha256);
+        assert_int_equal(json_get_int(input, "bytes", 0), bytes);
+    }
+    dataset_free(dataset);
+    json_decref(outputs);
 }
 
 /* Enough rows for several row groups and threads: the bytes stay the same. */
@@ -789,7 +841,9 @@ int main(void)
         cmocka_unit_test_setup(test_both_ways_agree, clear),
         cmocka_unit_test_setup(test_inferred_by_all, clear),
         cmocka_unit_test_setup(test_inferred_by_all_files, clear),
+        cmocka_unit_test_setup(test_inferred_with_filter, clear),
         cmocka_unit_test_setup(test_inferred_zone, clear),
+        cmocka_unit_test_setup(test_input_digests, clear),
         cmocka_unit_test_setup(test_same_bytes_with_threads, clear),
     };
 
