@@ -87,10 +87,12 @@ void engine_add_literal(struct buf *sql, struct str text);
  *   millrace_int(VARCHAR) → BIGINT: the integer that the text is ("7", " +7 ", "7.0"), NULL for any
  *   other text; a CAST would round "1.5".
  *   millrace_need_int(VARCHAR) → BIGINT: the same, but any other text is an error.
- *   millrace_instant(VARCHAR) → TIMESTAMPTZ: of "2026-01-02 03:04:05[.678901][Z|+02|+02:00]" or
- * with T for the space, in UTC where it has no offset; NULL for any other text. As a CAST in a
- * session in UTC, but much faster. millrace_guess_bool, _int, _double, _date, _time (a TIMESTAMPTZ
- * without an offset) and _instant: the value of a text that is of that type beyond doubt and of no
- * narrower reading; else an error. */
+ *   millrace_instant(VARCHAR) → TIMESTAMPTZ: of "2026-01-02 03:04:05[.678901][Z|+02|+02:00]", or
+ *   T for the space, in UTC where it has no offset; NULL for any other text. As a CAST in a
+ *   session in UTC, but much faster.
+ *   millrace_guess_bool, _int, _double, _date, _time (a TIMESTAMPTZ without an offset), _instant:
+ *   the value of a text that is of that type beyond doubt, and of no narrower one; else an error.
+ *   millrace_time_word(VARCHAR) → BOOLEAN: whether the text is "epoch", "infinity", "-infinity", of
+ *   which try_strptime() makes the year 1900, whatever the format. */
 
 #endif

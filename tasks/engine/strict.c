@@ -5,6 +5,7 @@
 #include "tasks/engine/internal.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define US_PER_HOUR (INT64_C(3600) * 1000000)
 #define EXACT_DIGITS 15 /* so many decimal digits always fit a double's 53 bits */
@@ -256,12 +257,25 @@ static bool read_instant(struct str text, void *value)
     return true;
 }
 
+static bool is_time_word(struct str text, void *value)
+{
+    static const char *const words[] = {"epoch", "infinity", "-infinity"};
+    bool found = false;
+
+    text = str_trim(text);
+    for (size_t i = 0; !found && i < sizeof(words) / sizeof(words[0]); i++)
+        found = text.len == strlen(words[i]) && strncasecmp(text.ptr, words[i], text.len) == 0;
+    *(bool *)value = found;
+    return true;
+}
+
 bool engine_register_strict(duckdb_connection connection, struct err *err)
 {
     static const struct text_function functions[] = {
         {"millrace_int",           DUCKDB_TYPE_BIGINT,       8, false, read_int    },
         {"millrace_need_int",      DUCKDB_TYPE_BIGINT,       8, true,  read_int    },
         {"millrace_instant",       DUCKDB_TYPE_TIMESTAMP_TZ, 8, false, read_instant},
+        {"millrace_time_word",     DUCKDB_TYPE_BOOLEAN,      1, false, is_time_word},
         {"millrace_guess_bool",    DUCKDB_TYPE_BOOLEAN,      1, true,  guess_bool  },
         {"millrace_guess_int",     DUCKDB_TYPE_BIGINT,       8, true,  guess_int   },
         {"millrace_guess_double",  DUCKDB_TYPE_DOUBLE,       8, true,  guess_double},

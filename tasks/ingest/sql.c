@@ -61,11 +61,13 @@ static void add_time(const struct ingest *ingest, const struct ingest_column *co
                      const char *field, const char *format, struct buf *sql)
 {
     bool has_offset = strstr(format, "%z") != NULL || strstr(format, "%Z") != NULL;
+    bool local = is_instant(column) && !has_offset;
+    bool direct = local && is_utc(ingest); /* not through DuckDB's calendar library: it is slow */
 
-    buf_printf(sql, "(try_strptime(%s, ", field);
+    buf_printf(sql, "(%stry_strptime(%s, ", direct ? "make_timestamptz(epoch_us(" : "", field);
     engine_add_literal(sql, str_from(format));
-    buf_add_char(sql, ')');
-    if (is_instant(column) && !has_offset) {
+    buf_add_text(sql, direct ? ")))" : ")");
+    if (local && !direct) {
         buf_add_text(sql, " AT TIME ZONE ");
         engine_add_literal(sql, str_from(ingest->timezone));
     }
@@ -79,13 +81,16 @@ static void add_times(const struct ingest *ingest, const struct ingest_column *c
 {
     size_t i = 0;
     json_t *format = NULL;
+    struct buf text = {0};
 
+    buf_printf(&text, "CASE WHEN NOT millrace_time_word(%s) THEN %s END", field, field);
     buf_add_text(sql, "coalesce(");
     json_array_foreach(column->formats, i, format)
     {
         buf_add_text(sql, i == 0 ? "" : ", ");
-        add_time(ingest, column, field, json_string_value(format), sql);
+        add_time(ingest, column, buf_text(&text), json_string_value(format), sql);
     }
+    buf_release(&text);
 }
 
 static void add_converted(const struct ingest *ingest, const struct ingest_column *column,

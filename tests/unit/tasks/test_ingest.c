@@ -261,6 +261,14 @@ static void test_csv(void **state)
          "2020-01-22 17:00:00+00; 2020-02-21 13:03:09+00; 2020-03-23 23:19:34+00; 2020-01-02 "
          "01:02:00+00",                                                                                                                                                                                                                 "a.csv|5|t|never|fits none of the formats %m/%d/%y %H:%M, %m/%d/%Y %H:%M, "
          "%Y-%m-%dT%H:%M:%S, %Y-%m-%d %H:%M:%S"                                                                                                                                                                                                                        },
+        {"no times for words",                          "a.csv", "t\ninfinity\n Epoch \n-Infinity\n1900-01-01\n",
+         "{\"source\": \"in/*.csv\", " TARGET ", \"columns\": {\"t\": {\"type\": \"TIMESTAMP\", "
+         "\"formats\": \"%Y-%m-%d\"}}}",                                                                                                                                 "4|1|0|3|0", "1900-01-01 00:00:00+00",
+         "a.csv|2|t|infinity|fits none of the formats %Y-%m-%d; a.csv|3|t| Epoch |fits none of the "
+         "formats %Y-%m-%d; a.csv|4|t|-Infinity|fits none of the formats %Y-%m-%d"                                                                                                                                                                                                            },
+        {"formats of a zone",                           "a.csv", "t\n1.7.2026 12:00\n1.1.2026 12:00\n",
+         "{\"source\": \"in/*.csv\", \"timezone\": \"Europe/Berlin\", " TARGET
+         ", \"columns\": {\"t\": {\"type\": \"TIMESTAMP\", \"formats\": \"%d.%m.%Y %H:%M\"}}}",                                                                          "2|2|0|0|0", "2026-07-01 10:00:00+00; 2026-01-01 11:00:00+00", NULL                                                  },
         {"times of a zone",                             "a.csv", "t\n2026-07-01 12:00:00\n2026-07-01T12:00:00Z\n",
          "{\"source\": \"in/*.csv\", \"timezone\": \"Europe/Berlin\", " TARGET
          ", \"columns\": {\"t\": \"TIMESTAMP\"}}",                                                                                                                       "2|2|0|0|0", "2026-07-01 10:00:00+00; 2026-07-01 12:00:00+00", NULL                                                  },
