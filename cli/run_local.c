@@ -6,8 +6,8 @@
 #include "cli/command.h"
 #include "cli/run.h"
 #include "cli/spawn.h"
-#include "scheduler/scheduler.h"
 #include "scheduler/absent.h"
+#include "scheduler/scheduler.h"
 
 #include <signal.h>
 #include <stdlib.h>
