@@ -33,7 +33,7 @@ static const struct table_column list_columns[] = {
     {"COMPLETED", "completed_at"      },
 };
 
-static const struct table_column show_fields[] = {
+static const struct table_column create_fields[] = {
     {"id",              "id"                },
     {"dag_id",          "dag_id"            },
     {"from",            "from_date"         },
@@ -41,6 +41,24 @@ static const struct table_column show_fields[] = {
     {"paused",          "is_paused"         },
     {"reprocess",       "reprocess_behavior"},
     {"max_active_runs", "max_active_runs"   },
+    {"created",         "created_at"        },
+    {"completed",       "completed_at"      },
+};
+
+static const struct table_column show_fields[] = {
+    {"id",              "id"                },
+    {"dag_id",          "dag_id"            },
+    {"from",            "from_date"         },
+    {"to",              "to_date"           },
+    {"paused",          "is_paused"         },
+    {"cancelled",       "cancelled"         },
+    {"reprocess",       "reprocess_behavior"},
+    {"max_active_runs", "max_active_runs"   },
+    {"intervals",       "total"             },
+    {"succeeded",       "succeeded"         },
+    {"failed",          "failed"            },
+    {"skipped",         "skipped"           },
+    {"running",         "running"           },
     {"created",         "created_at"        },
     {"completed",       "completed_at"      },
 };
@@ -56,9 +74,11 @@ static void backfill_path(struct buf *path, const char *id, const char *rest)
     buf_add_text(path, rest);
 }
 
-/* Reads how far a backfill is; *ret_ended tells whether anything is left to do. */
+enum backfill_end { BACKFILL_OPEN, BACKFILL_DONE, BACKFILL_CANCELLED };
+
+/* Reads how far a backfill is, and whether it has come to its end. */
 static bool read_progress(struct remote *remote, const char *id, struct progress_counts *counts,
-                          bool *ret_ended, struct err *err)
+                          enum backfill_end *ret_end, struct err *err)
 {
     struct buf path = {0};
 
@@ -76,7 +96,9 @@ static bool read_progress(struct remote *remote, const char *id, struct progress
         .running = json_get_int(answer, "running", 0),
     };
     counts->done = counts->succeeded + counts->failed + json_get_int(answer, "skipped", 0);
-    *ret_ended = json_get_string(answer, "completed_at", NULL) != NULL;
+    *ret_end = json_get_string(answer, "completed_at", NULL) == NULL ? BACKFILL_OPEN
+               : json_get_bool(answer, "cancelled", false)           ? BACKFILL_CANCELLED
+                                                                     : BACKFILL_DONE;
     json_decref(answer);
     return true;
 }
@@ -86,24 +108,24 @@ static int watch(struct remote *remote, const char *id)
     struct progress progress;
     struct progress_counts counts = {0};
     struct err err = {0};
-    bool ended = false;
+    enum backfill_end end = BACKFILL_OPEN;
 
-    if (!read_progress(remote, id, &counts, &ended, &err))
+    if (!read_progress(remote, id, &counts, &end, &err))
         return command_fail(&err);
     progress_init(&progress, "runs", counts.done);
-    while (!ended) {
+    while (end == BACKFILL_OPEN) {
         progress_show(&progress, &counts);
         (void)usleep(WATCH_POLL_US);
-        if (!read_progress(remote, id, &counts, &ended, &err)) {
+        if (!read_progress(remote, id, &counts, &end, &err)) {
             progress_clear(&progress);
             return command_fail(&err);
         }
     }
     progress_clear(&progress);
-    printf("backfill %s: %lld of %lld intervals done, %lld ok, %lld failed\n", id,
-           (long long)counts.done, (long long)counts.total, (long long)counts.succeeded,
-           (long long)counts.failed);
-    return counts.failed == 0 ? 0 : err_exit_code(ERR_RUN_FAILED);
+    printf("backfill %s: %s%lld of %lld intervals done, %lld ok, %lld failed\n", id,
+           end == BACKFILL_CANCELLED ? "cancelled, " : "", (long long)counts.done,
+           (long long)counts.total, (long long)counts.succeeded, (long long)counts.failed);
+    return counts.failed == 0 && end == BACKFILL_DONE ? 0 : err_exit_code(ERR_RUN_FAILED);
 }
 
 static int backfill_watch(struct remote *remote)
@@ -175,7 +197,7 @@ static int backfill_create(struct remote *remote)
     if (answer == NULL)
         return command_fail(&err);
     (void)snprintf(id, sizeof(id), "%lld", (long long)json_get_int(answer, "id", 0));
-    table_print_object(show_fields, COUNT(show_fields), answer, remote->format);
+    table_print_object(create_fields, COUNT(create_fields), answer, remote->format);
     json_decref(answer);
     if (options->wait)
         return watch(remote, id);
@@ -196,15 +218,31 @@ static int backfill_list(struct remote *remote)
     return exit_code;
 }
 
+/* Airflow's answer, and with it what only ours tells: how far it is, and whether it was cancelled.
+ */
 static int backfill_show(struct remote *remote)
 {
     struct buf path = {0};
+    struct err err = {0};
 
     backfill_path(&path, remote->positional[0], "");
-    int exit_code =
-        remote_object(remote, "GET", buf_text(&path), NULL, show_fields, COUNT(show_fields));
+    json_t *backfill = client_request(remote->client, "GET", buf_text(&path), NULL, &err);
+    buf_clear(&path);
+    buf_add_text(&path, "/api/millrace/v1/backfills");
+    client_add_segment(&path, remote->positional[0]);
+    buf_add_text(&path, "/progress");
+    json_t *progress = backfill == NULL
+                           ? NULL
+                           : client_request(remote->client, "GET", buf_text(&path), NULL, &err);
     buf_release(&path);
-    return exit_code;
+    if (progress != NULL) {
+        (void)json_object_update_missing(backfill, progress);
+        table_print_object(show_fields, COUNT(show_fields), backfill, remote->format);
+    }
+    json_decref(backfill);
+    bool ok = progress != NULL;
+    json_decref(progress);
+    return ok ? 0 : command_fail(&err);
 }
 
 static int control(struct remote *remote, const char *action)
@@ -213,7 +251,7 @@ static int control(struct remote *remote, const char *action)
 
     backfill_path(&path, remote->positional[0], action);
     int exit_code =
-        remote_object(remote, "PUT", buf_text(&path), NULL, show_fields, COUNT(show_fields));
+        remote_object(remote, "PUT", buf_text(&path), NULL, create_fields, COUNT(create_fields));
     buf_release(&path);
     return exit_code;
 }

@@ -2,6 +2,8 @@
 
 #include "base/json.h"
 
+#include <stdio.h>
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 struct dags_options {
@@ -36,6 +38,7 @@ static const struct table_column show_fields[] = {
     {"max_active",  "max_active_runs"                  },
     {"owners",      "owners"                           },
     {"version",     "latest_dag_version.version_number"},
+    {"file_errors", "has_import_errors"                },
 };
 
 static const struct table_column pause_fields[] = {
@@ -51,6 +54,20 @@ static const struct table_column run_fields[] = {
     {"run_after",    "run_after"   },
 };
 
+/* A file that is broken from the start gives no DAG to list, so it is told of beside the list. */
+static void tell_import_errors(struct remote *remote)
+{
+    struct err err = {0};
+    json_t *answer =
+        client_request(remote->client, "GET", "/api/v2/importErrors?limit=1", NULL, &err);
+    int64_t count = json_get_int(answer, "total_entries", 0);
+
+    if (count > 0)
+        fprintf(stderr, "%lld DAG file%s errors: `millrace check` shows them\n", (long long)count,
+                count == 1 ? " has" : "s have");
+    json_decref(answer);
+}
+
 static int dags_list(struct remote *remote)
 {
     const struct dags_options *options = remote->options;
@@ -65,6 +82,7 @@ static int dags_list(struct remote *remote)
         client_add_query(&path, "offset", options->offset);
     int exit_code = remote_list(remote, buf_text(&path), "dags", list_columns, COUNT(list_columns));
     buf_release(&path);
+    tell_import_errors(remote);
     return exit_code;
 }
 

@@ -72,8 +72,11 @@ static int explain_run(struct remote *remote)
     if (remote->count == 3) {
         exit_code = explain_task(remote, answer, remote->positional[2]);
     } else {
-        fprintf(stderr, "run %s is %s: %s\n", remote->positional[1],
-                json_get_string(answer, "state", "?"), json_get_string(answer, "reason", "-"));
+        const char *reason = json_get_string(answer, "reason", NULL);
+        if (remote->format != TABLE_JSON)
+            fprintf(stderr, "run %s is %s%s%s\n", remote->positional[1],
+                    json_get_string(answer, "state", "?"), reason == NULL ? "" : ": ",
+                    reason == NULL ? "" : reason);
         table_print(task_columns, COUNT(task_columns), json_object_get(answer, "tasks"), answer,
                     remote->format);
     }

@@ -56,8 +56,9 @@ static bool print_new(struct remote *remote, int64_t try_number, size_t *printed
     buf_printf(&path, "/logs/%lld", (long long)try_number);
     bool ok = client_get_text(remote->client, buf_text(&path), &text, err);
     if (ok && text.len > *printed) {
-        (void)fwrite(text.ptr + *printed, 1, text.len - *printed, stdout);
-        (void)fflush(stdout);
+        size_t len = text.len - *printed;
+        ok = (fwrite(text.ptr + *printed, 1, len, stdout) == len && fflush(stdout) == 0) ||
+             err_errno(err, "write the log");
         *printed = text.len;
     }
     buf_release(&path);
@@ -77,6 +78,9 @@ static bool follow(struct remote *remote, struct err *err)
         if (!read_task(remote, &newest, &ended, err))
             return false;
         if (newest != shown_try) {
+            if (shown_try > 0 && !print_new(remote, shown_try, &printed, err) &&
+                err->code != ERR_NOT_FOUND)
+                return false;
             if (shown_try > 0)
                 fprintf(stderr, "--- try %lld ---\n", (long long)newest);
             shown_try = newest;

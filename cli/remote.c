@@ -89,11 +89,12 @@ int remote_main(const struct noun *noun, int argc, char **argv)
 
     if (count < 0 || !set_format(noun->command, shared.output, &remote.format))
         return err_exit_code(ERR_USAGE);
-    if (has_verbs && count > 0)
-        verb = find_verb(noun->verbs, argv[1]);
-    if (verb == NULL)
+    const struct verb *named = has_verbs && count > 0 ? find_verb(noun->verbs, argv[1]) : NULL;
+    if (named != NULL)
+        verb = named;
+    else if (has_verbs && count > verb->count_max)
         return unknown_verb(noun->command, noun->verbs, argv[1]);
-    int used = has_verbs && count > 0 ? 1 : 0;
+    int used = named != NULL ? 1 : 0;
     remote.count = count - used;
     remote.positional = argv + 1 + used;
     return run_verb(verb, &remote, shared.server, shared.state);

@@ -35,7 +35,7 @@ struct noun {
 };
 
 /* Parses the arguments (the noun's plus the shared ones), finds the verb by argv[1] (the first one
- * where none is given), connects and runs it. */
+ * where that names none and its arguments would fit), connects and runs it. */
 int remote_main(const struct noun *noun, int argc, char **argv);
 
 /* GET `path` and print the list under `key` of the answer. */

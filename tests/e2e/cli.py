@@ -71,6 +71,7 @@ class Cli(Case):
         self.ok("runs", "watch", "daily", run_id, code=6)
         self.assertEqual(dict(self.rows("runs", "show", "daily", run_id))["state"], "failed")
         self.assertEqual([row[1] for row in self.rows("runs", "list", "daily", "--status", "failed")], [run_id])
+        self.assertEqual([row[1] for row in self.rows("runs", "daily")], [run_id])
         states = {row[0]: row[1] for row in self.rows("tasks", "list", "daily", run_id)}
         self.assertEqual(states, {"greet": "success", "fail": "failed", "after": "upstream_failed",
                                   "always": "success"})
@@ -102,6 +103,29 @@ class Cli(Case):
         done = self.project.command("backfill", "cancel", backfill_id)
         self.assertEqual(done.returncode, 8, done.stderr)
         self.ok("backfill", "create", "daily", "--from", "2026-01-01", "--to", "2026-01-02", "--wait", code=6)
+
+    def test_a_cancelled_backfill(self):
+        self.project.write("dags/slow.yaml", FINE.replace("dag_id: fine", "dag_id: slow").replace(
+            "{type: noop}", "{type: command, with: {argv: [sleep, '1']}}"))
+        wait_until(lambda: "slow" in [row[0] for row in self.rows("dags")], what="the new DAG")
+        made = json.loads(self.ok("backfill", "create", "slow", "--from", "2026-01-01", "--to", "2026-01-04",
+                                  "--max-active-runs", "1", "-o", "json"))
+        self.ok("backfill", "cancel", str(made["id"]))
+        self.assertIn("cancelled", self.ok("backfill", "watch", str(made["id"]), code=6))
+        self.assertEqual(dict(self.rows("backfill", "show", str(made["id"])))["cancelled"], "true")
+
+    def test_a_log_that_nobody_reads(self):
+        run_id = json.loads(self.ok("dags", "trigger", "daily", "-o", "json"))["dag_run_id"]
+        self.ok("runs", "watch", "daily", run_id, code=6)
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([MILLRACE, "logs", "daily", run_id, "greet"], cwd=self.project.folder,
+                                  stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 1, done.stderr)
+
+    def test_a_broken_new_file_is_told_of(self):
+        self.project.write("dags/broken.yaml", "dag_id: broken\n")
+        wait_until(lambda: self.server.get("/api/v2/importErrors")["total_entries"], what="the import error")
+        self.assertIn("1 DAG file has errors", self.project.command("dags").stderr)
 
     def test_wrong_use(self):
         self.ok("dags", "show", "nothing", code=3)
