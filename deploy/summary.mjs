@@ -39,12 +39,13 @@ for (const manifest of [...manifests(lake), ...manifests(join(folder, 'shards'))
   datasets.set(name, [...(datasets.get(name) ?? []), manifest]);
 }
 
-const rows = [['dataset', 'partitions', 'rows in', 'rows out', 'duplicate', 'rejected', 'files', 'MB']];
+const rows = [['dataset', 'partitions', 'rows in', 'rows out', 'duplicate', 'rejected', 'left out', 'files', 'MB']];
 for (const [name, list] of datasets) {
-  const counts = (key) => total(list, (content) => content.counts?.[key]);
+  const counts = (key) => (list.some(({ content }) => content.counts?.[key] !== undefined)
+    ? number(total(list, (content) => content.counts?.[key])) : '-');
   rows.push([
-    name, list.length, number(counts('rows_in')), number(total(list, (content) => content.rows)),
-    number(counts('duplicates')), number(counts('rejected')),
+    name, list.length, counts('rows_in'), number(total(list, (content) => content.rows)),
+    counts('duplicates'), counts('rejected'), counts('filtered'),
     number(total(list, (content) => content.files.length)),
     (total(list, (content) => content.files.reduce((sum, file) => sum + file.bytes, 0)) / 1e6).toFixed(1),
   ]);
@@ -56,9 +57,12 @@ for (const [name, list] of datasets) {
   for (const { content } of list) {
     if (content.features) console.log(`  ${name}: ${Object.keys(content.features).length} features`);
     if (!content.splits) continue;
-    const splits = Object.entries(content.splits)
-      .map(([split, info]) => `${split} ${number(info.rows)} rows in ${info.shards} shards`);
-    console.log(`  ${name}: ${splits.join(', ')}`);
+    const splits = Object.entries(content.splits).map(([split, info]) => {
+      const labels = Object.entries(info.labels ?? {}).map(([label, count]) => `${label} ${number(count)}`);
+      return `${split} ${number(info.rows)} rows (label ${labels.join(', ')}) in ${info.shards} shards`;
+    });
+    const gap = content.counts?.in_gap ? `; ${number(content.counts.in_gap)} left out in the gap between` : '';
+    console.log(`  ${name}: ${splits.join(', ')}${gap}`);
   }
 }
 console.log(`\n  time: ${seconds} s`);
