@@ -73,15 +73,16 @@ struct dag {
     bool paused_upon_creation;
     int64_t max_active_runs;
     int64_t max_active_tasks;
-    const json_t *params; /* object: name → default value */
+    const json_t *params;      /* object: name → default value */
+    const json_t *param_types; /* object: name → declared type's name; NULL = none declared */
 
     struct dag_task *tasks; /* in file order */
     uint32_t task_count;
 };
 
 /* The reference count of a DAG version, which its maker sets to 1; dag_unref() accepts NULL and
- * frees at zero: it drops one reference of `params` and of each task's `options` and `env`, then
- * releases the arena, in which the struct itself lies. In scheduler/core/dag.c. */
+ * frees at zero: it drops one reference of `params`, of `param_types` and of each task's `options`
+ * and `env`, then releases the arena, in which the struct itself lies. In scheduler/core/dag.c. */
 struct dag *dag_ref(struct dag *dag);
 void dag_unref(struct dag *dag);
 

@@ -168,12 +168,28 @@ void backfill_run_ended(struct core *core, struct backfill *backfill, enum run_s
     retire_if_over(core, backfill);
 }
 
+static bool conf_is_good(struct core *core, const struct event *event, const struct dag *dag)
+{
+    const char *text = event->as.backfill_create.conf;
+    struct err err = {0};
+    json_t *conf = json_parse(str_from(text == NULL ? "{}" : text), &err);
+    bool is_good = false;
+
+    if (!json_is_object(conf))
+        reply_error(core, event, ERR_INVALID, "dag_run_conf must be a JSON object");
+    else if (!conf_fits_params(dag, conf, &err))
+        reply_error(core, event, ERR_INVALID, "%s", err.message);
+    else
+        is_good = true;
+    json_decref(conf);
+    return is_good;
+}
+
 /* Why a backfill can't be made, or ERR_NONE. */
 static bool create_is_good(struct core *core, const struct event *event)
 {
     const struct event_backfill_create *create = &event->as.backfill_create;
     struct dag_entry *entry = dags_find(core, create->dag_id);
-    struct err err = {0};
 
     if (entry == NULL || entry->current == NULL || entry->row.is_stale) {
         reply_error(core, event, ERR_NOT_FOUND, "DAG with dag_id: '%s' not found", create->dag_id);
@@ -197,13 +213,8 @@ static bool create_is_good(struct core *core, const struct event *event)
         reply_error(core, event, ERR_INVALID, "max_active_runs must be at least 1");
         return false;
     }
-    json_t *conf = json_parse(str_from(create->conf == NULL ? "{}" : create->conf), &err);
-    bool is_object = json_is_object(conf);
-    json_decref(conf);
-    if (!is_object) {
-        reply_error(core, event, ERR_INVALID, "dag_run_conf must be a JSON object");
+    if (!conf_is_good(core, event, entry->current))
         return false;
-    }
     if (entry->backfill != NULL) {
         reply_error(core, event, ERR_CONFLICT, "There is already a running backfill for dag %s",
                     create->dag_id);

@@ -30,6 +30,7 @@ void dag_unref(struct dag *dag)
         release_json(dag->tasks[i].env);
     }
     release_json(dag->params);
+    release_json(dag->param_types);
     /* The DAG itself may lie in its arena, so that is moved out first. */
     struct arena arena = dag->arena;
     arena_release(&arena);

@@ -54,6 +54,9 @@ enum verdict { VERDICT_WAIT, VERDICT_RUN, VERDICT_SKIP, VERDICT_UPSTREAM_FAILED 
 enum verdict rule_verdict(enum trigger_rule rule, const struct tally *tally,
                           uint32_t upstream_count);
 
+/* conf.c: whether a run's conf has the declared types; err says which param has not. */
+bool conf_fits_params(const struct dag *dag, const json_t *conf, struct err *err);
+
 /* retry.c */
 int64_t retry_delay_us(const struct dag_task *spec, const char *dag_id, const char *date,
                        int64_t try_number);

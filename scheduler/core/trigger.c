@@ -43,19 +43,24 @@ static bool run_id_is_good(struct core *core, const struct event *event)
     return true;
 }
 
-static bool conf_is_good(struct core *core, const struct event *event)
+static bool conf_is_good(struct core *core, const struct event *event, const struct dag *dag)
 {
     struct err err = {0};
+    bool is_good = true;
 
     if (event->as.trigger.conf == NULL)
         return true;
     json_t *conf = json_parse(str_from(event->as.trigger.conf), &err);
-    bool is_object = json_is_object(conf);
-    json_decref(conf);
-    if (!is_object)
+    if (!json_is_object(conf)) {
         reply_error(core, event, ERR_BAD_REQUEST, "conf must be a JSON object%s%.500s",
                     err.code == ERR_NONE ? "" : ": ", err.code == ERR_NONE ? "" : err.message);
-    return is_object;
+        is_good = false;
+    } else if (!conf_fits_params(dag, conf, &err)) {
+        reply_error(core, event, ERR_BAD_REQUEST, "%s", err.message);
+        is_good = false;
+    }
+    json_decref(conf);
+    return is_good;
 }
 
 static bool is_new(struct core *core, const struct event *event)
@@ -108,7 +113,8 @@ void trigger_run(struct core *core, const struct event *event)
                     trigger->dag_id);
         return;
     }
-    if (!run_id_is_good(core, event) || !conf_is_good(core, event) || !is_new(core, event))
+    if (!run_id_is_good(core, event) || !conf_is_good(core, event, entry->current) ||
+        !is_new(core, event))
         return;
     struct interval interval = trigger_interval(entry->current, trigger);
     int64_t run_after = trigger->run_after_us != 0 ? trigger->run_after_us : core->now_us;

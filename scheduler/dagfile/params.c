@@ -58,13 +58,16 @@ static void check_keys(struct dag_builder *b, const struct node *declaration)
 }
 
 static void read_declaration(struct dag_builder *b, const struct node_entry *param,
-                             json_t *defaults)
+                             json_t *defaults, json_t *declared_types)
 {
     const struct node *type_node = node_get(param->value, "type");
     const struct node *fallback = node_get(param->value, "default");
     const struct param_type *type = type_node == NULL ? NULL : find_type(b, type_node);
 
     check_keys(b, param->value);
+    if (type != NULL)
+        (void)json_object_setn_new(declared_types, param->key.ptr, param->key.len,
+                                   json_string(type->name));
     if (fallback == NULL)
         return;
     if (type != NULL && fallback->kind != NODE_NULL && !(type->kinds & (1u << fallback->kind)))
@@ -78,6 +81,7 @@ void params_read(struct dag_builder *b)
 {
     const struct node *params = node_get(b->root, "params");
     json_t *defaults = json_object();
+    json_t *declared_types = json_object();
 
     b->params_declared = json_object();
     for (size_t i = 0; params != NULL && i < params->entry_count; i++) {
@@ -88,10 +92,11 @@ void params_read(struct dag_builder *b)
         }
         (void)json_object_setn_new(b->params_declared, param->key.ptr, param->key.len, json_true());
         if (is_declaration(param->value))
-            read_declaration(b, param, defaults);
+            read_declaration(b, param, defaults, declared_types);
         else
             (void)json_object_setn_new(defaults, param->key.ptr, param->key.len,
                                        node_to_json(param->value));
     }
     b->dag->params = defaults;
+    b->dag->param_types = declared_types;
 }

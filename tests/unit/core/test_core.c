@@ -97,6 +97,69 @@ static void test_trigger_refusals(void **state)
     world_release(&world);
 }
 
+static struct dag *dag_with_params(void)
+{
+    struct dag *dag = dag_script("etl", "a; schedule = cron 0 0 * * *; paused = true; "
+                                        "params = {\"s\": \"x\", \"o\": null}");
+
+    dag->param_types = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "s", "string", "i", "integer",
+                                 "n", "number", "b", "boolean", "l", "array", "o", "object");
+    return dag;
+}
+
+/* Both ways to make runs with a conf look at the declared types of the params. */
+static void test_conf_of_wrong_type(void **state)
+{
+    static const struct {
+        const char *conf;
+        const char *message; /* NULL: accepted */
+    } rows[] = {
+        {"{\"i\": \"abc\"}",        "param i must be an integer, not a string"                     },
+        {"{\"i\": 1.5}",            "param i must be an integer, not a number"                     },
+        {"{\"i\": null}",           "param i must be an integer, not null"                         },
+        {"{\"n\": [1]}",            "param n must be a number, not an array"                       },
+        {"{\"b\": 1}",              "param b must be a boolean, not an integer"                    },
+        {"{\"l\": {}}",             "param l must be an array, not an object"                      },
+        {"{\"o\": false}",          "param o must be an object, not a boolean"                     },
+        {"{\"s\": 5}",              "param s must be a string, not an integer (write -p 's=\"5\"')"},
+        {"{\"s\": null}",           "param s must be a string, not null"                           },
+        {"{\"i\": 1, \"n\": 2}",    NULL                                                           },
+        {"{\"n\": 2.5, \"o\": {}}", NULL                                                           },
+        {"{\"o\": null}",           NULL                                                           },
+        {"{\"free\": [1]}",         NULL                                                           },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+        bool is_backfill = i % 2 == 1;
+        const char *message = rows[i / 2].message;
+        struct world world;
+        world_init(&world);
+        world.now_us = NOW;
+        world_start_core(&world);
+        world_load(&world, dag_with_params());
+        struct event event = trigger_event("x");
+        event.as.trigger.conf = rows[i / 2].conf;
+        if (is_backfill) {
+            event.kind = EVENT_BACKFILL_CREATE;
+            event.as.backfill_create = (struct event_backfill_create){.dag_id = "etl",
+                                                                      .from_us = NOW - US_PER_DAY,
+                                                                      .to_us = NOW,
+                                                                      .max_active_runs = 1,
+                                                                      .conf = rows[i / 2].conf};
+        }
+        struct err err = reply(&world, &event);
+        enum err_code refusal = is_backfill ? ERR_INVALID : ERR_BAD_REQUEST;
+        if (message == NULL && err.code != ERR_NONE)
+            fail_msg("%s was refused: %s", rows[i / 2].conf, err.message);
+        if (message != NULL) {
+            assert_string_equal(err.message, message);
+            assert_int_equal(err.code, refusal);
+        }
+        world_release(&world);
+    }
+}
+
 /* The store can't know runs of the same turn: the core does. */
 static void test_doubles_within_a_turn(void **state)
 {
@@ -352,6 +415,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_trigger_refusals),
+        cmocka_unit_test(test_conf_of_wrong_type),
         cmocka_unit_test(test_doubles_within_a_turn),
         cmocka_unit_test(test_end_within_a_turn),
         cmocka_unit_test(test_worker_gone_within_a_turn),

@@ -161,6 +161,8 @@ static void reads(void **state)
     assert_false(dag->catchup);
     assert_int_equal(dag->max_active_runs, 16);
     assert_int_equal(json_object_size(dag->params), 2);
+    assert_int_equal(json_object_size(dag->param_types), 2);
+    assert_string_equal(json_get_string(dag->param_types, "free", ""), "integer");
     assert_int_equal(dag->task_count, 4);
     assert_int_equal(dag->tasks[0].retries, 3);
     assert_int_equal(dag->tasks[0].retry_delay_us, 30 * US_PER_SECOND);
