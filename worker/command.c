@@ -7,6 +7,7 @@
 #include "worker/folder.h"
 #include "worker/guard.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,29 @@ static char **build_environ(struct arena *arena, const struct job *job)
     free(output);
     free(temp);
     return list;
+}
+
+static const char *type_name(const json_t *value)
+{
+    if (json_is_array(value))
+        return "a list";
+    return json_is_object(value) ? "a map" : "null";
+}
+
+/* A template that stands alone gives whatever a run's conf holds; numbers and booleans become text,
+ * what has no one text is named before options_coerce() would only count it. */
+static bool check_argv(const json_t *argv, struct err *err)
+{
+    size_t i = 0;
+    json_t *item = NULL;
+
+    json_array_foreach(argv, i, item)
+    {
+        if (json_is_array(item) || json_is_object(item) || json_is_null(item))
+            return err_set(err, ERR_INVALID, "argv[%zu] must be a string, not %s", i,
+                           type_name(item));
+    }
+    return true;
 }
 
 static char **build_argv(struct arena *arena, const json_t *argv, struct err *err)
@@ -121,8 +145,11 @@ static bool launch_program(struct job *job, struct arena *arena, struct err *err
     struct launch launch = {.socket_fd = -1};
     char *program;
 
-    if (options == NULL || !options_coerce(job->kind->options, options, err))
-        return options != NULL || err_set(err, ERR_INVALID, "the command has no options");
+    if (options == NULL)
+        return err_set(err, ERR_INVALID, "the command has no options");
+    if (!check_argv(json_object_get(options, "argv"), err) ||
+        !options_coerce(job->kind->options, options, err))
+        return false;
     char **argv = build_argv(arena, json_object_get(options, "argv"), err);
     if (argv == NULL)
         return false;
@@ -151,6 +178,7 @@ bool command_start(struct job *job)
         job_judge(job, is_hopeless(err.code) ? OUTCOME_FATAL : OUTCOME_FAILED, "%s", err.message);
         return false;
     }
+    assert(job->child != NULL);
     job->child->job = job;
     job->group = job->child->pid;
     child_set_log(job->child, &job->log);

@@ -258,6 +258,22 @@ class Commands(WorkerCase):
         self.assertIn("#!/bin/sh", self.run_command([str(text)])["reason"])
         self.assertEqual(self.run_command(["true"])["outcome"], "success")
 
+    def test_options_of_a_wrong_type_end_their_attempt_and_nothing_else(self):
+        for options, reason in [
+                ({"argv": ["echo", ["a"]]}, "argv[1] must be a string, not a list"),
+                ({"argv": ["echo", "a", None]}, "argv[2] must be a string, not null"),
+                ({"argv": [{"a": 1}, "b"]}, "argv[0] must be a string, not a map"),
+                ({"argv": {"a": 1}}, "`argv` must be a string"),
+                ({"argv": None}, "`argv` must be a string"),
+                ({"argv": ["echo"], "cwd": ["a"]}, "`cwd` must be a string")]:
+            with self.subTest(options=options):
+                ended = self.run_command(None, options=options)
+                self.assertEqual(ended["outcome"], "fatal")
+                self.assertIn(reason, ended["reason"])
+                self.assertEqual(self.run_command(["true"])["outcome"], "success")
+        self.assertEqual(self.run_command(["echo", 5, True, 1.5])["outcome"], "success")
+        self.assertIn("stdout 5 true 1.5", self.log_of(self.count))
+
     def test_environment_and_folders(self):
         os.mkdir(self.base / "sub")
         ended = self.run_command(
