@@ -192,12 +192,17 @@ static bool plan_range(const struct run_options *options, struct run_plan *plan)
     return true;
 }
 
-static int carry_out(const struct run_plan *plan)
+/* The state folder's holder may go away, and another may come, while we wait. */
+static int carry_out(struct run_plan *plan)
 {
-    struct err err = {0};
-    int exit_code = run_local(plan, &err);
-
-    return exit_code >= 0 ? exit_code : run_remote(plan);
+    for (;;) {
+        struct err err = {0};
+        int exit_code = run_local(plan, &err);
+        if (exit_code < 0)
+            exit_code = run_remote(plan);
+        if (exit_code >= 0)
+            return exit_code;
+    }
 }
 
 static int plan_and_run(const struct run_options *options, struct run_plan *plan)
@@ -209,7 +214,7 @@ static int plan_and_run(const struct run_options *options, struct run_plan *plan
         return exit_code;
     if (!check_params(options, plan->dag) || !plan_range(options, plan))
         return err_exit_code(ERR_USAGE);
-    plan->conf = remote_conf(options->conf, &options->params, &err);
+    plan->conf = remote_conf(options->conf, &options->params, plan->dag->param_types, &err);
     if (plan->conf == NULL)
         return command_fail(&err);
     return carry_out(plan);

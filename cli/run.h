@@ -22,6 +22,7 @@ struct run_plan {
     int64_t to_us;
     int64_t max_active_runs;
     enum reprocess reprocess;
+    int64_t begun; /* row of the run or backfill that a server had from us; 0 = none yet */
 };
 
 /* The command that starts it: `trigger`, or `backfill_create`. A new reference. */
@@ -32,9 +33,10 @@ json_t *run_command_document(const struct run_plan *plan);
 int64_t run_find_unfinished(struct read *read, const struct run_plan *plan, bool runs,
                             bool *ret_paused);
 
-/* Each returns the exit code. run_local() gives -1, with *err, when another process holds the state
- * folder. */
+/* Each returns the exit code, or -1 when the other one must go on: run_local(), with *err, when
+ * another process holds the state folder, run_remote() when nobody does any more. run_remote() then
+ * has set plan->begun if there is something to go on with. */
 int run_local(const struct run_plan *plan, struct err *err);
-int run_remote(const struct run_plan *plan);
+int run_remote(struct run_plan *plan);
 
 #endif

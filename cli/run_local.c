@@ -165,6 +165,9 @@ static void start_or_resume(struct local *local)
     int64_t id = run_find_unfinished(local->follow.read, local->plan, true, &is_paused);
     int64_t seq = follow_last_seq(&local->follow);
 
+    if (local->plan->begun != 0)
+        id = local->plan->begun;
+
     if (id == 0) {
         start_new(local);
         return;
@@ -247,13 +250,15 @@ static void on_kill(uv_timer_t *timer)
         (void)uv_process_kill(&local->process, SIGKILL);
 }
 
-/* The worker is told to end, which takes no time when it is idle. */
-static void finish(struct local *local, int exit_code)
+/* What we follow is over, but another `millrace run` has given us work that is not: it goes on with
+ * it, and the worker hands the results to it. */
+static bool has_work_of_others(const struct local *local)
 {
-    if (local->is_finishing)
-        return;
-    local->is_finishing = true;
-    local->exit_code = exit_code;
+    return local->follow.has_ended && scheduler_has_attempts(local->scheduler);
+}
+
+static void tell_worker_to_end(struct local *local, int exit_code)
+{
     scheduler_signal_workers(local->scheduler, SIGTERM);
     if (exit_code == RUN_INTERRUPTED) {
         /* The second one stops its attempts; the pause keeps the two from becoming one. */
@@ -262,16 +267,30 @@ static void finish(struct local *local, int exit_code)
     }
     if (local->is_worker_running && scheduler_worker_count(local->scheduler) == 0)
         (void)uv_process_kill(&local->process, SIGTERM);
+}
+
+/* The worker is told to end, which takes no time when it is idle. */
+static void finish(struct local *local, int exit_code)
+{
+    if (local->is_finishing)
+        return;
+    local->is_finishing = true;
+    local->exit_code = exit_code;
+    bool is_left = exit_code != RUN_INTERRUPTED && has_work_of_others(local);
+    if (!is_left)
+        tell_worker_to_end(local, exit_code);
+    else if (local->is_worker_running && !uv_is_closing((uv_handle_t *)&local->process))
+        uv_close((uv_handle_t *)&local->process, on_process_closed);
     scheduler_stop(local->scheduler);
     uv_close((uv_handle_t *)&local->poll, NULL);
     uv_close((uv_handle_t *)&local->supervise, NULL);
     for (size_t i = 0; i < 2; i++)
         uv_close((uv_handle_t *)&local->signals[i], NULL);
-    if (local->is_worker_running)
+    if (local->is_worker_running && !is_left)
         (void)uv_timer_start(&local->kill, on_kill,
                              exit_code == RUN_INTERRUPTED ? WORKER_INTERRUPTED_MS : WORKER_END_MS,
                              0);
-    else
+    else if (!uv_is_closing((uv_handle_t *)&local->kill))
         uv_close((uv_handle_t *)&local->kill, NULL);
 }
 

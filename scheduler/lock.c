@@ -10,13 +10,21 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-static void describe_holder(int fd, const char *state_folder, struct err *err)
+/* -1 when the file doesn't tell. */
+static int64_t read_pid(int fd)
 {
     char text[32] = {0};
     int64_t pid = 0;
     ssize_t got = pread(fd, text, sizeof(text) - 1, 0);
 
-    if (got > 0 && str_to_int(str_trim(str_from(text)), &pid))
+    return got > 0 && str_to_int(str_trim(str_from(text)), &pid) && pid > 0 ? pid : -1;
+}
+
+static void describe_holder(int fd, const char *state_folder, struct err *err)
+{
+    int64_t pid = read_pid(fd);
+
+    if (pid > 0)
         err_set(err, ERR_CONFLICT, "the state folder %s is in use by process %lld", state_folder,
                 (long long)pid);
     else
@@ -62,4 +70,22 @@ void lock_release(int fd)
 {
     if (fd >= 0)
         (void)close(fd);
+}
+
+int64_t lock_holder(const char *state_folder)
+{
+    char *path = fs_join(state_folder, STATE_LOCK);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int64_t pid = -1;
+
+    free(path);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -1;
+    /* A shared lock, let go at once by close(). */
+    if (flock(fd, LOCK_SH | LOCK_NB) == 0)
+        pid = 0;
+    else if (errno == EWOULDBLOCK)
+        pid = read_pid(fd);
+    (void)close(fd);
+    return pid;
 }

@@ -5,9 +5,15 @@
 
 #include "base/err.h"
 
+#include <stdint.h>
+
 /* Returns the descriptor that holds the lock, or -1; a held lock gives ERR_CONFLICT naming the
  * holder's pid. Makes the state folder (mode 0700) when it is missing. */
 int lock_take(const char *state_folder, struct err *err);
 void lock_release(int fd);
+
+/* The pid of the process that holds the lock: 0 = nobody does, -1 = somebody does, or it can't be
+ * told. Takes nothing. */
+int64_t lock_holder(const char *state_folder);
 
 #endif

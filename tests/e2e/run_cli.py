@@ -1,0 +1,116 @@
+"""`millrace run` beside other holders of the state folder: what happens when they go away, and what is
+said when they can't take the run."""
+import os
+import signal
+import subprocess
+import time
+import unittest
+
+from harness import MILLRACE, Case, wait_until
+
+ONE = """
+dag_id: one
+tasks:
+  wait:
+    type: command
+    with: {argv: [sh, -c, 'echo x >> started; while ! [ -e go ]; do sleep 0.02; done']}
+"""
+
+OTHER = """
+dag_id: other
+tasks:
+  only: {type: noop}
+"""
+
+
+class Run(Case):
+    def setUp(self):
+        super().setUp()
+        self.project.write("one.yaml", ONE)
+        self.project.write("other.yaml", OTHER)
+
+    def run_file(self, name, log):
+        return self.project.start("run", name, log=log)
+
+    def started(self):
+        try:
+            with open(self.project.path("started")) as file:
+                return len(file.read().split())
+        except FileNotFoundError:
+            return 0
+
+    def text(self, log):
+        with open(self.project.path(log)) as file:
+            return file.read()
+
+    def go(self):
+        with open(self.project.path("go"), "w"):
+            pass
+
+    def ends(self, process, log, code=0):
+        try:
+            self.assertEqual(process.wait(timeout=60), code, self.text(log))
+        except subprocess.TimeoutExpired:
+            self.fail("it never ended: " + self.text(log))
+
+    def test_another_run_that_ends(self):
+        # One attempt at once: the second run's waits while the first run's ends the first process.
+        self.project.write("one.yaml", ONE.replace("dag_id: one", "dag_id: one\nmax_active_runs: 1")
+                           .replace("echo x", "sleep 0.5; echo x"))
+        first = self.run_file("one.yaml", "first.log")
+        wait_until(self.started, what="the first attempt")
+        second = self.run_file("one.yaml", "second.log")
+        wait_until(lambda: len(self.rows("one")) == 2, what="the second run")
+        self.go()
+        self.ends(first, "first.log")
+        self.ends(second, "second.log")
+        self.assertEqual(self.started(), 2)
+        self.assertIn("1 of 1 tasks ok", self.text("second.log"))
+
+    def test_another_run_that_is_killed(self):
+        first = self.run_file("one.yaml", "first.log")
+        wait_until(self.started, what="the first attempt")
+        second = self.run_file("one.yaml", "second.log")
+        wait_until(lambda: len(self.rows("one")) == 2, what="the second run")
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        self.go()
+        self.ends(second, "second.log")
+
+    def test_a_server_that_is_killed(self):
+        self.project.write("dags/one.yaml", ONE)
+        server = self.project.serve()
+        wait_until(lambda: server.request("GET", "/api/v2/dags/one")[0] == 200, what="the DAG")
+        process = self.run_file("one.yaml", "run.log")
+        wait_until(self.started, what="the attempt")
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait()
+        self.go()
+        self.ends(process, "run.log")
+        self.assertEqual(self.started(), 1, "the attempt outlives the server")
+
+    def test_a_run_of_another_dag(self):
+        self.assertEqual(self.project.command("run", "other.yaml").returncode, 0)
+        first = self.run_file("one.yaml", "first.log")
+        wait_until(self.started, what="the first attempt")
+        done = self.project.command("run", "other.yaml")
+        self.assertEqual(done.returncode, 8, done.stderr)
+        self.assertIn(f"another `millrace run` (pid {first.pid}) holds this state folder", done.stderr)
+        self.project.write("new.yaml", OTHER.replace("other", "new"))
+        done = self.project.command("run", "new.yaml")
+        self.assertEqual(done.returncode, 8, done.stderr)
+        self.assertIn(f"(pid {first.pid})", done.stderr)
+        self.go()
+        self.ends(first, "first.log")
+        self.assertEqual(self.project.command("run", "other.yaml").returncode, 0)
+
+    def rows(self, dag):
+        """The run ids of a DAG, by what is committed."""
+        import sqlite3
+        path = self.project.path(".millrace", "state.db")
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as database:
+            return database.execute("select run_id, state from run where dag_id = ?", (dag,)).fetchall()
+
+
+if __name__ == "__main__":
+    unittest.main()
