@@ -123,21 +123,18 @@ static int dags_unpause(struct remote *remote)
     return set_paused(remote, false);
 }
 
-static json_t *trigger_body(struct remote *remote, struct err *err)
+static json_t *trigger_body(struct remote *remote, const json_t *dag, struct err *err)
 {
     const struct dags_options *options = remote->options;
+    const char *timezone = json_get_string(dag, "timezone", "UTC");
     char logical_date[TIMEFMT_SIZE];
 
-    if (options->logical_date != NULL) {
-        json_t *dag = remote_dag(remote, remote->positional[0], err);
-        bool ok = dag != NULL &&
-                  remote_instant("--logical-date", options->logical_date,
-                                 json_get_string(dag, "timezone", "UTC"), logical_date, err);
-        json_decref(dag);
-        if (!ok)
-            return NULL;
-    }
-    json_t *conf = remote_conf(options->conf, &options->params, err);
+    if (options->logical_date != NULL &&
+        !remote_instant("--logical-date", options->logical_date, timezone, logical_date, err))
+        return NULL;
+    json_t *types = remote_param_types(dag);
+    json_t *conf = remote_conf(options->conf, &options->params, types, err);
+    json_decref(types);
     if (conf == NULL)
         return NULL;
     json_t *body = json_pack("{s:s?, s:o}", "logical_date",
@@ -153,8 +150,10 @@ static int dags_trigger(struct remote *remote)
 {
     struct buf path = {0};
     struct err err = {0};
-    json_t *body = trigger_body(remote, &err);
+    json_t *dag = remote_dag(remote, remote->positional[0], &err);
+    json_t *body = dag == NULL ? NULL : trigger_body(remote, dag, &err);
 
+    json_decref(dag);
     if (body == NULL)
         return command_fail(&err);
     buf_add_text(&path, "/api/v2/dags");

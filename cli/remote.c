@@ -160,7 +160,34 @@ bool remote_instant(const char *name, const char *text, const char *timezone,
     return zone != NULL;
 }
 
-json_t *remote_conf(const char *json_text, const struct arg_list *pairs, struct err *err)
+json_t *remote_param_types(const json_t *dag)
+{
+    json_t *types = json_object();
+    const char *name = NULL;
+    json_t *param = NULL;
+
+    json_object_foreach(json_object_get(dag, "params"), name, param)
+    {
+        json_t *type = json_object_get(json_object_get(param, "schema"), "type");
+        if (type != NULL)
+            (void)json_object_set(types, name, type);
+    }
+    return types;
+}
+
+/* The value of one pair; a declared string stays the text it is. */
+static json_t *pair_value(struct str name, struct str text, const json_t *types)
+{
+    const char *bytes = text.len == 0 ? "" : text.ptr;
+    const json_t *type = json_object_getn(types, name.ptr, name.len);
+    bool is_text = json_is_string(type) && strcmp(json_string_value(type), "string") == 0;
+    json_t *value = is_text ? NULL : json_loadb(bytes, text.len, JSON_DECODE_ANY, NULL);
+
+    return value != NULL ? value : json_stringn(bytes, text.len);
+}
+
+json_t *remote_conf(const char *json_text, const struct arg_list *pairs, const json_t *types,
+                    struct err *err)
 {
     json_t *conf = json_text == NULL ? json_object() : json_parse(str_from(json_text), err);
 
@@ -181,11 +208,9 @@ json_t *remote_conf(const char *json_text, const struct arg_list *pairs, struct 
             json_decref(conf);
             return NULL;
         }
-        struct str text = str_sub(pair, equals + 1, pair.len);
-        json_t *value = json_loadb(text.len == 0 ? "" : text.ptr, text.len, JSON_DECODE_ANY, NULL);
-        if (value == NULL)
-            value = json_stringn(text.len == 0 ? "" : text.ptr, text.len);
-        (void)json_object_setn_new(conf, pair.ptr, equals, value);
+        struct str name = str_sub(pair, 0, equals);
+        json_t *value = pair_value(name, str_sub(pair, equals + 1, pair.len), types);
+        (void)json_object_setn_new(conf, name.ptr, name.len, value);
     }
     return conf;
 }

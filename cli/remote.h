@@ -55,7 +55,12 @@ bool remote_instant(const char *name, const char *text, const char *timezone,
                     char out[TIMEFMT_SIZE], struct err *err);
 
 /* A JSON object from repeated "name=value" arguments over the document `json_text` (may be NULL).
- * Values that are JSON keep their type, all others are strings. NULL on failure. */
-json_t *remote_conf(const char *json_text, const struct arg_list *pairs, struct err *err);
+ * Values that are JSON keep their type, all others are strings, and so is every value of a name
+ * that `types` (name → declared type; may be NULL) says is a "string". NULL on failure. */
+json_t *remote_conf(const char *json_text, const struct arg_list *pairs, const json_t *types,
+                    struct err *err);
+
+/* The declared types of a DAG's params, from what remote_dag() told; owned by the caller. */
+json_t *remote_param_types(const json_t *dag);
 
 #endif

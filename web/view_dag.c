@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/digest.h"
+#include "base/json.h"
 #include "millrace/settings.h"
 
 #include <stdio.h>
@@ -76,11 +77,38 @@ static void write_schedule(struct jw *w, const struct view_dag *view)
     jw_kv_time(w, "next_dagrun_run_after", view->row->next_end_us);
 }
 
+/* Airflow's form: {"lake": {"value": "lake", "description": null, "schema": {"type": "string"}}}.
+ */
+static void write_params(struct jw *w, const struct dag *dag)
+{
+    const char *name = NULL;
+    json_t *value = NULL;
+    struct buf text = {0};
+
+    jw_begin_object(w);
+    json_object_foreach((json_t *)(uintptr_t)(dag == NULL ? NULL : dag->params), name, value)
+    {
+        const char *type = json_get_string(dag->param_types, name, NULL);
+        buf_clear(&text);
+        json_dump_ordered(value, &text);
+        jw_key(w, name);
+        jw_begin_object(w);
+        jw_kv_raw(w, "value", buf_text(&text));
+        jw_kv_null(w, "description");
+        jw_key(w, "schema");
+        jw_begin_object(w);
+        if (type != NULL)
+            jw_kv_string(w, "type", type);
+        jw_end_object(w);
+        jw_end_object(w);
+    }
+    jw_end_object(w);
+    buf_release(&text);
+}
+
 static void write_details(struct jw *w, const struct view_dag *view)
 {
     const struct dag *dag = view->dag;
-    char *params =
-        dag == NULL || dag->params == NULL ? NULL : json_dumps(dag->params, JSON_COMPACT);
 
     jw_kv_bool(w, "catchup", dag != NULL && dag->catchup);
     jw_kv_null(w, "dag_run_timeout");
@@ -89,7 +117,8 @@ static void write_details(struct jw *w, const struct view_dag *view)
     jw_kv_time(w, "start_date", dag == NULL ? 0 : dag->start_date_us);
     jw_kv_time(w, "end_date", dag == NULL ? 0 : dag->end_date_us);
     jw_kv_bool(w, "is_paused_upon_creation", dag != NULL && dag->paused_upon_creation);
-    jw_kv_raw(w, "params", params == NULL ? "{}" : params);
+    jw_key(w, "params");
+    write_params(w, dag);
     jw_kv_bool(w, "render_template_as_native_obj", false);
     jw_kv_null(w, "template_search_path");
     jw_kv_string(w, "timezone", dag == NULL ? NULL : dag->timezone);
@@ -101,7 +130,6 @@ static void write_details(struct jw *w, const struct view_dag *view)
     jw_kv_int(w, "concurrency", dag == NULL ? concurrency_default : dag->max_active_tasks);
     jw_key(w, "latest_dag_version");
     view_version(w, view->row->dag_id, view->version->number, view->version->created_at_us);
-    free(params);
 }
 
 void view_dag(struct jw *w, const struct view_dag *view)

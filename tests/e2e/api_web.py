@@ -380,7 +380,8 @@ class Read(WebCase):
                          ("0 0 * * *", ["ml"], ["churn", "daily"]))
         details = self.get("/api/v2/dags/churn/details")
         self.assertEqual(details["active_runs_count"], 2)
-        self.assertEqual(details["params"], {"lake": "lake"})
+        self.assertEqual(details["params"], {"lake": {"value": "lake", "description": None,
+                                                      "schema": {"type": "string"}}})
         task = self.get("/api/v2/dags/churn/tasks/ingest")
         self.assertEqual(task["retry_delay"], {"__type": "TimeDelta", "days": 0, "seconds": 90, "microseconds": 0})
         self.assertEqual(task["downstream_task_ids"], ["check"])

@@ -64,7 +64,7 @@ class Cli(Case):
         shown = dict(self.rows("dags", "show", "daily"))
         self.assertEqual((shown["timezone"], shown["max_active"]), ("Europe/Berlin", "2"))
 
-        run = json.loads(self.ok("dags", "trigger", "daily", "-p", "name=you", "--logical-date", "2026-01-02",
+        run = json.loads(self.ok("dags", "trigger", "daily", "-p", "name=12", "--logical-date", "2026-01-02",
                                  "--note", "by hand", "-o", "json"))
         self.assertEqual(run["logical_date"], "2026-01-01T23:00:00Z", "a date is in the DAG's time zone")
         run_id = run["dag_run_id"]
@@ -75,8 +75,8 @@ class Cli(Case):
         states = {row[0]: row[1] for row in self.rows("tasks", "list", "daily", run_id)}
         self.assertEqual(states, {"greet": "success", "fail": "failed", "after": "upstream_failed",
                                   "always": "success"})
-        self.assertIn("hello you 2026-01-02", self.ok("logs", "daily", run_id, "greet"))
-        self.assertIn("hello you 2026-01-02", self.ok("logs", "-f", "daily", run_id, "greet", "--try", "1"))
+        self.assertIn("hello 12 2026-01-02", self.ok("logs", "daily", run_id, "greet"))
+        self.assertIn("hello 12 2026-01-02", self.ok("logs", "-f", "daily", run_id, "greet", "--try", "1"))
         self.assertIn("exit code 3", self.ok("explain", "daily", run_id, "fail"))
         self.assertIn("upstream_failed: fail", self.ok("explain", "daily", run_id))
 
