@@ -1,5 +1,6 @@
 /* One DAG file on its way to a struct dag. Internal to scheduler/dagfile: dagfile.c reads the
- * options, graph.c the edges, references.c the templates. */
+ * options, graph.c the edges, references.c the templates, targets.c what
+ * the tasks publish. */
 #ifndef MILLRACE_DAGFILE_BUILDER_H
 #define MILLRACE_DAGFILE_BUILDER_H
 
@@ -42,6 +43,9 @@ void graph_weigh(struct dag_builder *b);
 
 /* Whether `ancestor` is upstream of `task`, however far. */
 bool graph_is_ancestor(struct dag_builder *b, uint32_t task, uint32_t ancestor);
+
+/* Finds targets that are empty, and those that two tasks publish; after graph_build(). */
+void targets_check(struct dag_builder *b);
 
 /* Checks every template of every task. */
 void references_check(struct dag_builder *b);

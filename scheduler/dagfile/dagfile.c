@@ -164,6 +164,7 @@ static void check_document(struct dag_builder *b)
         size_t before = b->diags->error_count;
         graph_build(b);
         references_check(b);
+        targets_check(b);
         if (b->diags->error_count == before)
             graph_weigh(b);
     }

@@ -20,10 +20,59 @@ static const struct param_type types[] = {
 
 static const char *const declaration_keys[] = {"type", "default", "description"};
 
+#define DECLARATION_KEY_COUNT (sizeof(declaration_keys) / sizeof(declaration_keys[0]))
+
 /* A map is a declaration if it has `type` or `default`; else it is itself the default. */
 static bool is_declaration(const struct node *value)
 {
     return node_get(value, "type") != NULL || node_get(value, "default") != NULL;
+}
+
+/* At most one slip, or one of two swapped letters: a default may be a map of any keys. */
+static const char *near_key(struct str key)
+{
+    for (size_t i = 0; i < DECLARATION_KEY_COUNT; i++) {
+        struct str known = str_from(declaration_keys[i]);
+        if (key.len > 2 && str_distance(key, known) <= (known.len > 4 ? 2 : 1))
+            return declaration_keys[i];
+    }
+    return NULL;
+}
+
+static bool is_type_name(const struct node *value)
+{
+    for (size_t i = 0; i < TYPE_COUNT; i++)
+        if (value->kind == NODE_STRING && str_is(value->text, types[i].name))
+            return true;
+    return false;
+}
+
+/* A map that is a default by the rule, but was clearly meant as a declaration: all of its keys are
+ * nearly those of one, or one that is nearly `type` names a type. */
+static void check_default_map(struct dag_builder *b, const struct node *value)
+{
+    const struct node_entry *found = NULL;
+    bool all_near = true;
+    bool names_type = false;
+
+    for (size_t i = 0; value->kind == NODE_MAP && i < value->entry_count; i++) {
+        const struct node_entry *entry = &value->entries[i];
+        const char *near = near_key(entry->key);
+        all_near = all_near && near != NULL;
+        if (near == NULL || str_is(entry->key, near))
+            continue;
+        bool is_type = near == declaration_keys[0] && is_type_name(entry->value);
+        if (found == NULL || (is_type && !names_type))
+            found = entry;
+        names_type = names_type || is_type;
+    }
+    if (found == NULL || (!all_near && !names_type))
+        return;
+    diag_add(b->diags, MR(BAD_PARAM), found->key_at,
+             arena_printf(b->diags->arena,
+                          "did you mean `%s`? A map as a default is written `default: {…}`",
+                          near_key(found->key)),
+             "a param's declaration has no key `%.*s`", STR_ARG(found->key));
 }
 
 static const struct param_type *find_type(struct dag_builder *b, const struct node *node)
@@ -47,11 +96,11 @@ static void check_keys(struct dag_builder *b, const struct node *declaration)
     for (size_t i = 0; i < declaration->entry_count; i++) {
         const struct node_entry *entry = &declaration->entries[i];
         bool known = false;
-        for (size_t k = 0; k < 3; k++)
+        for (size_t k = 0; k < DECLARATION_KEY_COUNT; k++)
             known = known || str_is(entry->key, declaration_keys[k]);
         if (!known)
             diag_add(b->diags, MR(UNKNOWN_KEY), entry->key_at,
-                     diag_suggest(b->diags, entry->key, declaration_keys, 3),
+                     diag_suggest(b->diags, entry->key, declaration_keys, DECLARATION_KEY_COUNT),
                      "unknown key `%.*s` in a param: it has type, default and description",
                      STR_ARG(entry->key));
     }
@@ -91,11 +140,13 @@ void params_read(struct dag_builder *b)
             continue;
         }
         (void)json_object_setn_new(b->params_declared, param->key.ptr, param->key.len, json_true());
-        if (is_declaration(param->value))
+        if (is_declaration(param->value)) {
             read_declaration(b, param, defaults, declared_types);
-        else
+        } else {
+            check_default_map(b, param->value);
             (void)json_object_setn_new(defaults, param->key.ptr, param->key.len,
                                        node_to_json(param->value));
+        }
     }
     b->dag->params = defaults;
     b->dag->param_types = declared_types;

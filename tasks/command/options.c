@@ -37,9 +37,24 @@ static const struct option_table command_options = {
     .aliases = aliases,
 };
 
+static void check_command(const struct node *with, struct diags *diags)
+{
+    const struct node *argv = node_get(with, "argv");
+
+    if (argv == NULL || argv->kind != NODE_LIST)
+        return; /* the table has said so */
+    if (argv->item_count == 0)
+        diag_add(diags, "MR0250", argv->at, "write the program and its arguments: [date, -u]",
+                 "`argv` is empty");
+    else if (argv->items[0]->text.len == 0)
+        diag_add(diags, "MR0250", argv->items[0]->at, "the first string of `argv` is the program",
+                 "the program's name is empty");
+}
+
 const struct task_kind command_kind = {
     .name = "command",
     .doc = "Runs a program without a shell.",
     .class = TASK_CLASS_COMMAND,
     .options = &command_options,
+    .check = check_command,
 };

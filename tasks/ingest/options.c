@@ -249,6 +249,52 @@ static void check_columns(const struct node *columns, struct diags *diags)
     }
 }
 
+static bool is_column(const struct node *with, struct str name)
+{
+    const char *const maps[] = {"columns", "derive"};
+
+    for (size_t m = 0; m < 2; m++) {
+        const struct node *map = node_get(with, maps[m]);
+        for (size_t i = 0; map != NULL && i < map->entry_count; i++)
+            if (str_eq(map->entries[i].key, name))
+                return true;
+    }
+    return false;
+}
+
+static void check_name(const struct node *with, const char *option, const struct node *name,
+                       struct diags *diags)
+{
+    const struct node *columns = node_get(with, "columns");
+    const char *names[64];
+    size_t count = 0;
+
+    if (name->kind != NODE_STRING || is_column(with, name->text))
+        return;
+    for (size_t i = 0; i < columns->entry_count && count < sizeof(names) / sizeof(names[0]); i++)
+        names[count++] = arena_str(diags->arena, columns->entries[i].key).ptr;
+    const char *hint = diag_suggest(diags, name->text, names, count);
+    diag_add(diags, "MR0231", name->at, hint != NULL ? hint : "declare it in `columns`",
+             "`%s` names `%.*s`, which is neither in `columns` nor in `derive`", option,
+             STR_ARG(name->text));
+}
+
+/* With declared columns, what others there are is known before a file is read, unless new ones are
+ * to be kept. */
+static void check_names(const struct node *with, const char *option, struct diags *diags)
+{
+    const struct node *columns = node_get(with, "columns");
+    const struct node *names = node_get(with, option);
+
+    if (names == NULL || columns == NULL || columns->kind != NODE_MAP ||
+        str_is(node_get_text(with, "on_new_column"), "keep"))
+        return;
+    if (names->kind != NODE_LIST)
+        check_name(with, option, names, diags);
+    for (size_t i = 0; i < names->item_count; i++)
+        check_name(with, option, names->items[i], diags);
+}
+
 static void check_single(const struct node *source, const char *key, struct diags *diags)
 {
     const struct node *value = node_get(source, key);
@@ -265,6 +311,8 @@ static void check_ingest(const struct node *with, struct diags *diags)
     const struct node *rename = node_get(with, "rename");
 
     check_columns(node_get(with, "columns"), diags);
+    check_names(with, "unique_key", diags);
+    check_names(with, "order_by", diags);
     check_single(source, "delimiter", diags);
     check_single(source, "quote", diags);
     if (header != NULL && header->kind == NODE_BOOL && !header->scalar.boolean &&

@@ -54,55 +54,69 @@ struct bad_case {
 };
 
 static const struct bad_case bad_cases[] = {
-    {"",                                                                            "MR0108", 1,  1,  "empty"                      },
-    {"- a\n",                                                                       "MR0108", 1,  1,  "no map"                     },
-    {"a: [\n",                                                                      "MR0101", 2,  1,  "flow"                       },
-    {"a: b: c\n",                                                                   "MR0101", 1,  5,  "quotes around"              },
-    {NOOP "x: &a 1\n",                                                              "MR0103", 4,  4,  "anchors"                    },
-    {NOOP "x: *a\n",                                                                "MR0103", 4,  4,  "aliases"                    },
-    {NOOP "x: !!str 1\n",                                                           "MR0103", 4,  4,  "tags"                       },
-    {NOOP "<<: {}\n",                                                               "MR0103", 4,  1,  "merge"                      },
-    {NOOP "---\na: 1\n",                                                            "MR0103", 4,  1,  "second document"            },
-    {"dag_id: d\ndag_id: e\ntasks: {a: {type: noop}}\n",                            "MR0104", 2,  1,  "first in line 1"            },
-    {NOOP "schedule_interval: x\n",                                                 "MR0105", 4,  1,  "use `schedule`"             },
-    {NOOP "descripton: x\n",                                                        "MR0105", 4,  1,  "did you mean `description`?"},
-    {HEAD "  a: {type: noop, needs: [b]}\n",                                        "MR0105", 3,  19, "use `depends_on`"           },
-    {HEAD "  a: {type: noop, retries: x}\n",                                        "MR0106", 3,  28, "integer"                    },
-    {HEAD "  a: {type: noop, retry_delay: 30}\n",                                   "MR0106", 3,  32, "add a unit: 30s"            },
-    {NOOP "catchup: yes\n",                                                         "MR0106", 4,  10, "only true and false"        },
-    {NOOP "max_active_runs: 0\n",                                                   "MR0106", 4,  18, "between 1"                  },
-    {NOOP "description: 5\n",                                                       "MR0106", 4,  14, "quote it"                   },
-    {NOOP "x: 99999999999999999999\n",                                              "MR0106", 4,  4,  "64 bits"                    },
-    {HEAD "  a: {type: noop}\n  b: {type: noop, depends_on: [aa]}\n",               "MR0107", 4,  32,
-     "did you mean `a`?"                                                                                                           },
-    {"tasks: {a: {type: noop}}\n",                                                  "MR0108", 1,  1,  "dag_id"                     },
-    {HEAD "  a: {retries: 1}\n",                                                    "MR0108", 3,  6,  "type"                       },
-    {HEAD "  a: {type: command}\n",                                                 "MR0108", 3,  3,  "argv"                       },
-    {HEAD "  a: {type: noop, depends_on: b}\n  b: {type: noop, depends_on: [a]}\n", "MR0109", 4,  32,
-     "b → a → b"                                                                                                               },
-    {HEAD "  a: {type: noop, depends_on: a}\n",                                     "MR0110", 3,  31, "itself"                     },
-    {HEAD "  a: {type: noop}\n  b: {type: noop, depends_on: [a, a]}\n",             "MR0110", 4,  35, "twice"                      },
-    {HEAD "  a: {type: noop, pool: gpus}\n",                                        "MR0111", 3,  25, "did you mean `gpu`?"        },
-    {HEAD "  a: {type: nop}\n",                                                     "MR0112", 3,  13, "did you mean `noop`?"       },
-    {HEAD "  a: {type: command, with: {argv: [x, \"{{ dss }}\"]}}\n",               "MR0113", 3,  43,
-     "did you mean `ds`?"                                                                                                          },
-    {HEAD "  a: {type: command, with: {argv: [x, \"{{ params.p }}\"]}}\n",          "MR0113", 3,  43,
-     "not declared"                                                                                                                },
+    {"",                                                                                           "MR0108", 1,  1,  "empty"                      },
+    {"- a\n",                                                                                      "MR0108", 1,  1,  "no map"                     },
+    {"a: [\n",                                                                                     "MR0101", 2,  1,  "flow"                       },
+    {"a: b: c\n",                                                                                  "MR0101", 1,  5,  "quotes around"              },
+    {NOOP "x: &a 1\n",                                                                             "MR0103", 4,  4,  "anchors"                    },
+    {NOOP "x: *a\n",                                                                               "MR0103", 4,  4,  "aliases"                    },
+    {NOOP "x: !!str 1\n",                                                                          "MR0103", 4,  4,  "tags"                       },
+    {NOOP "<<: {}\n",                                                                              "MR0103", 4,  1,  "merge"                      },
+    {NOOP "---\na: 1\n",                                                                           "MR0103", 4,  1,  "second document"            },
+    {"dag_id: d\ndag_id: e\ntasks: {a: {type: noop}}\n",                                           "MR0104", 2,  1,  "first in line 1"            },
+    {NOOP "schedule_interval: x\n",                                                                "MR0105", 4,  1,  "use `schedule`"             },
+    {NOOP "descripton: x\n",                                                                       "MR0105", 4,  1,  "did you mean `description`?"},
+    {HEAD "  a: {type: noop, needs: [b]}\n",                                                       "MR0105", 3,  19, "use `depends_on`"           },
+    {HEAD "  a: {type: noop, retries: x}\n",                                                       "MR0106", 3,  28, "integer"                    },
+    {HEAD "  a: {type: noop, retry_delay: 30}\n",                                                  "MR0106", 3,  32, "add a unit: 30s"            },
+    {NOOP "catchup: yes\n",                                                                        "MR0106", 4,  10, "only true and false"        },
+    {NOOP "max_active_runs: 0\n",                                                                  "MR0106", 4,  18, "between 1"                  },
+    {NOOP "description: 5\n",                                                                      "MR0106", 4,  14, "quote it"                   },
+    {NOOP "x: 99999999999999999999\n",                                                             "MR0106", 4,  4,  "64 bits"                    },
+    {HEAD "  a: {type: noop}\n  b: {type: noop, depends_on: [aa]}\n",                              "MR0107", 4,  32,
+     "did you mean `a`?"                                                                                                                          },
+    {"tasks: {a: {type: noop}}\n",                                                                 "MR0108", 1,  1,  "dag_id"                     },
+    {HEAD "  a: {retries: 1}\n",                                                                   "MR0108", 3,  6,  "type"                       },
+    {HEAD "  a: {type: command}\n",                                                                "MR0108", 3,  3,  "argv"                       },
+    {HEAD "  a: {type: noop, depends_on: b}\n  b: {type: noop, depends_on: [a]}\n",                "MR0109", 4,  32,
+     "b → a → b"                                                                                                                              },
+    {HEAD "  a: {type: noop, depends_on: a}\n",                                                    "MR0110", 3,  31, "itself"                     },
+    {HEAD "  a: {type: noop}\n  b: {type: noop, depends_on: [a, a]}\n",                            "MR0110", 4,  35, "twice"                      },
+    {HEAD "  a: {type: noop, pool: gpus}\n",                                                       "MR0111", 3,  25, "did you mean `gpu`?"        },
+    {HEAD "  a: {type: nop}\n",                                                                    "MR0112", 3,  13, "did you mean `noop`?"       },
+    {HEAD "  a: {type: command, with: {argv: [x, \"{{ dss }}\"]}}\n",                              "MR0113", 3,  43,
+     "did you mean `ds`?"                                                                                                                         },
+    {HEAD "  a: {type: command, with: {argv: [x, \"{{ params.p }}\"]}}\n",                         "MR0113", 3,  43,
+     "not declared"                                                                                                                               },
     {HEAD "  a: {type: command, with: {argv: [x, \"{{ tasks.b.outputs.k }}\"]}}\n"
-          "  b: {type: noop}\n",                                               "MR0113", 3,  43, "does not depend on"         },
+          "  b: {type: noop}\n",                                                              "MR0113", 3,  43, "does not depend on"         },
     {HEAD "  a:\n    type: command\n    with:\n      argv:\n        - sh\n        - -c\n"
-          "        - |\n          echo\n          echo {{ ds }}\n",            "MR0114", 11, 16, "| sh"                       },
-    {NOOP "schedule: \"0 25 * * *\"\n",                                             "MR0115", 4,  14, ""                           },
-    {NOOP "timezone: Europe/Berln\n",                                               "MR0116", 4,  11, "Europe/Berlin"              },
-    {NOOP "timezone: ../../etc/passwd\n",                                           "MR0116", 4,  11, "unknown time zone"          },
-    {NOOP "start_date: 2026-02-30\n",                                               "MR0117", 4,  13, "2026-02-30"                 },
-    {NOOP "start_date: 2026-02-03\nend_date: 2026-02-01\n",                         "MR0117", 5,  11, "before"                     },
-    {"dag_id: a b\ntasks: {a: {type: noop}}\n",                                     "MR0118", 1,  9,  "id"                         },
-    {HEAD "  \"a b\": {type: noop}\n",                                              "MR0118", 3,  3,  "id"                         },
-    {"dag_id: d\ntasks: {}\n",                                                      "MR0119", 2,  8,  "at least 1"                 },
-    {NOOP "params: {p: {type: integer, default: x}}\n",                             "MR0120", 4,  38, "integer"                    },
-    {NOOP "schedule: {assets: [a]}\n",                                              "MR0121", 4,  20, "not supported"              },
-    {NOOP "doc: \"a\xff\"\n",                                                       "MR0101", 4,  8,  "UTF-8"                      },
+          "        - |\n          echo\n          echo {{ ds }}\n",                           "MR0114", 11, 16, "| sh"                       },
+    {NOOP "schedule: \"0 25 * * *\"\n",                                                            "MR0115", 4,  14, ""                           },
+    {NOOP "timezone: Europe/Berln\n",                                                              "MR0116", 4,  11, "Europe/Berlin"              },
+    {NOOP "timezone: ../../etc/passwd\n",                                                          "MR0116", 4,  11, "unknown time zone"          },
+    {NOOP "start_date: 2026-02-30\n",                                                              "MR0117", 4,  13, "2026-02-30"                 },
+    {NOOP "start_date: 2026-02-03\nend_date: 2026-02-01\n",                                        "MR0117", 5,  11, "before"                     },
+    {"dag_id: a b\ntasks: {a: {type: noop}}\n",                                                    "MR0118", 1,  9,  "id"                         },
+    {HEAD "  \"a b\": {type: noop}\n",                                                             "MR0118", 3,  3,  "id"                         },
+    {"dag_id: d\ntasks: {}\n",                                                                     "MR0119", 2,  8,  "at least 1"                 },
+    {NOOP "params: {p: {type: integer, default: x}}\n",                                            "MR0120", 4,  38, "integer"                    },
+    {NOOP "params: {q: {typ: string}}\n",                                                          "MR0120", 4,  14, "did you mean `type`?"       },
+    {NOOP "params: {q: {min: 3, tpye: string}}\n",                                                 "MR0120", 4,  22, "did you mean `type`?"       },
+    {NOOP "params: {q: {defualt: 5, description: x}}\n",                                           "MR0120", 4,  14,
+     "did you mean `default`?"                                                                                                                    },
+    {HEAD "  a: {type: command, with: {argv: []}}\n",                                              "MR0250", 3,  35, "empty"                      },
+    {HEAD "  a: {type: command, with: {argv: [\"\", x]}}\n",                                       "MR0250", 3,  36, "program"                    },
+    {HEAD "  a: {type: ingest, with: {source: x, target: \"\"}}\n",                                "MR0124", 3,  47, "lake/events"                },
+    {HEAD "  a: {type: ingest, with: {source: x, target: \"l/{{ ds }}\"}}\n"
+          "  b: {type: noop}\n"
+          "  c: {type: ingest, depends_on: a, with: {source: y, target: \"l/{{ ds }}/\"}}\n", "MR0124", 5,  62, "task `a` (line 3)"          },
+    {HEAD "  a: {type: ingest, with: {source: x, target: l, columns: {id: BIGINT, n: BIGINT},\n"
+          "    unique_key: idd}}\n",                                                          "MR0231", 4,  17, "did you mean `id`?"         },
+    {HEAD "  a: {type: ingest, with: {source: x, target: l, columns: {id: BIGINT},\n"
+          "    derive: {d: x}, unique_key: [d, id], order_by: [d, at]}}\n",                   "MR0231", 4,  56, "declare it"                 },
+    {NOOP "schedule: {assets: [a]}\n",                                                             "MR0121", 4,  20, "not supported"              },
+    {NOOP "doc: \"a\xff\"\n",                                                                      "MR0101", 4,  8,  "UTF-8"                      },
 };
 
 static void finds(void **state)
@@ -185,6 +199,31 @@ static void reads(void **state)
     assert_int_equal(dag_find_task(dag, STR("c")), 2);
     assert_int_equal(strlen(dag->hash), 64);
     release(&l);
+}
+
+/* What looks like one of the mistakes above and is none. */
+static void accepts(void **state)
+{
+    static const char *const cases[] = {
+        NOOP
+        "params: {q: {limits: 3, mode: string}, r: {types: 3, rows: 4}, s: {default: {typ: x}}}\n",
+        HEAD "  a: {type: ingest, with: {source: x, target: l, columns: {id: BIGINT},\n"
+             "    on_new_column: keep, unique_key: other}}\n",
+        HEAD "  a: {type: ingest, with: {source: x, target: l, unique_key: other}}\n",
+        HEAD "  a: {type: ingest, with: {source: x, target: l}}\n"
+             "  b: {type: ingest, depends_on: a, trigger_rule: all_failed, with: {source: y, "
+             "target: l}}\n",
+        HEAD "  a: {type: command, with: {argv: [\"{{ run_id }}\", \"\"]}}\n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct loaded l;
+        load(&l, str_from(cases[i]));
+        if (l.dag == NULL)
+            fail_msg("%s\n%s: %s", cases[i], l.diags.items[0].code, l.diags.items[0].message);
+        release(&l);
+    }
 }
 
 static void schedules(void **state)
@@ -313,6 +352,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds),
         cmocka_unit_test(reads),
+        cmocka_unit_test(accepts),
         cmocka_unit_test(schedules),
         cmocka_unit_test(prints_like_a_compiler),
         cmocka_unit_test(stops_nesting),
