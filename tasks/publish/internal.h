@@ -20,6 +20,10 @@ struct target {
 bool target_parse(const char *text, struct target *ret_target, struct err *err);
 void target_release(struct target *target);
 
+/* Whether the target may be put in place: ERR_INVALID where a folder is that was not published,
+ * where a folder above it is published, or where one below it is. The lake's lock must be held. */
+bool place_check(const struct target *target, struct err *err);
+
 /* Whether a path component is a partition: "key=value". */
 bool target_is_partition(struct str component);
 

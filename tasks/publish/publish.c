@@ -351,46 +351,6 @@ static bool is_published(const struct publication *publication, const char *vers
     return same;
 }
 
-/* A folder that is there but was not published is somebody's data: it is never put aside. */
-static bool check_place(const struct target *target, struct err *err)
-{
-    char *manifest = fs_join(target->path, MANIFEST_NAME);
-    struct stat status;
-    bool ok = true;
-
-    if (lstat(target->path, &status) == 0 && access(manifest, F_OK) != 0 &&
-        rmdir(target->path) != 0)
-        ok = err_set(err, ERR_INVALID,
-                     "%s is there but is no published partition (it has no " MANIFEST_NAME
-                     "): it is left alone; move it away or choose another target",
-                     target->path);
-    free(manifest);
-    return ok;
-}
-
-/* No folder between the lake and the target may itself be a published partition: it would hold
- * other partitions, and its next version would take them away. */
-static bool check_parents(const struct target *target, struct err *err)
-{
-    char *path = mem_strdup(target->path);
-    size_t stop = strlen(target->dataset);
-    bool ok = true;
-
-    for (char *slash = strrchr(path, '/'); ok && slash != NULL && (size_t)(slash - path) >= stop;
-         slash = strrchr(path, '/')) {
-        *slash = '\0';
-        char *manifest = fs_join(path, MANIFEST_NAME);
-        if (access(manifest, F_OK) == 0)
-            ok = err_set(err, ERR_INVALID,
-                         "%s is published as a dataset of its own, so %s can't be a partition "
-                         "below it",
-                         path, target->path);
-        free(manifest);
-    }
-    free(path);
-    return ok;
-}
-
 /* Makes the folders above the target; those that are new are made durable in their parents. */
 static bool make_parents(const struct target *target, struct err *err)
 {
@@ -431,7 +391,7 @@ static bool put_locked(struct publication *publication, const char *version, boo
         *ret_unchanged = true;
         return true;
     }
-    if (!check_parents(target, err) || !check_place(target, err) || !make_parents(target, err) ||
+    if (!place_check(target, err) || !make_parents(target, err) ||
         !work_put(target, publication->folder, err))
         return false;
     work_sweep_attic(target->work, ATTIC_RETENTION_US);

@@ -57,7 +57,8 @@ void publication_add_input(struct publication *publication, json_t *input); /* t
  * *ret_unchanged is set. Fills version, rows_out, files, bytes, manifest and unchanged of
  * attempt->outputs. On file systems without RENAME_EXCHANGE the old version steps aside before the
  * new one comes: a reader may then find nothing for a moment, but never a mixture. A folder at the
- * target that was not published is never touched (ERR_INVALID). */
+ * target that was not published is never touched, and no published folder may be above the target
+ * or below it (ERR_INVALID). */
 bool publication_commit(struct publication *publication, bool *ret_unchanged, struct err *err);
 
 /* Removes the staging folder; no effect after a commit. Accepts NULL. */

@@ -371,6 +371,45 @@ static void test_foreign_folders(void **state)
     assert_int_equal(count_entries("lake.millrace/staging"), 0);
 }
 
+/* A dataset is published neither below another nor around one: the outer one's next version would
+ * take the inner one away. */
+static void test_nested(void **state)
+{
+    static const char *const inner[] = {"lake/grow/sub", "lake/grow/a/b/sub/dt=1",
+                                        "lake/../lake/grow/sub", "lake/none/../grow/sub"};
+    struct err err = {0};
+    bool unchanged = false;
+    char version[17];
+    char other[17];
+    char path[200];
+
+    (void)state;
+    assert_true(fs_make_folders("lake/none", 0777, &err));
+    must_publish("lake/grow", "one\n", version);
+    for (size_t i = 0; i < sizeof(inner) / sizeof(inner[0]); i++) {
+        assert_false(publish_text(inner[i], "t", "x", other, &unchanged, &err));
+        assert_int_equal(err.code, ERR_INVALID);
+        assert_non_null(strstr(err.message, "grow is published as a dataset of its own"));
+    }
+    (void)snprintf(path, sizeof(path), "%s/lake/grow/sub", folder);
+    assert_false(publish_text(path, "t", "x", other, &unchanged, &err));
+    assert_non_null(strstr(err.message, "a dataset of its own"));
+    must_publish("lake/grow/../sub", "not below it\n", other);
+    must_publish("lake/grown/sub", "nor this\n", other);
+
+    /* One that is there all the same, from before it was refused. */
+    assert_true(fs_make_folders("lake/grow/a/b", 0777, &err));
+    assert_int_equal(rename("lake/sub", "lake/grow/a/b/sub"), 0);
+    assert_false(publish_text("lake/grow", "t", "two\n", other, &unchanged, &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_non_null(strstr(err.message, "lake/grow can't be replaced: lake/grow/a/b/sub below it"));
+    assert_int_equal(access("lake/grow/a/b/sub/_manifest.json", R_OK), 0);
+    assert_int_equal(rename("lake/grow/a", "lake/a"), 0);
+    assert_visible("lake/grow", version);
+    must_publish("lake/grow", "two\n", other);
+    assert_visible("lake/grow", other);
+}
+
 /* Kills a publication at its n-th step, for every n, with `old` visible before (NULL = nothing).
  * `gaps` allows a moment without any version. */
 static void sweep_kills(const char *old, bool gaps)
@@ -844,6 +883,7 @@ int main(void)
         cmocka_unit_test_setup(test_new_partition, set_up),
         cmocka_unit_test_setup(test_again, set_up),
         cmocka_unit_test_setup(test_foreign_folders, set_up),
+        cmocka_unit_test_setup(test_nested, set_up),
         cmocka_unit_test_setup(test_killed_anywhere, set_up),
         cmocka_unit_test_setup(test_killed_without_exchange, set_up),
         cmocka_unit_test_setup(test_without_exchange, set_up),
