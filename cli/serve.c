@@ -210,7 +210,8 @@ static void on_look(uv_timer_t *timer)
 
 /* ---- stopping ---- */
 
-/* Attempts that a worker has or may have. Unknown counts as some. */
+/* Attempts that a worker has or may have. When the database can't be read there are none to tell
+ * of: the worker is then told to end, which lets those that run end too. */
 static bool has_attempts(const struct serve *serve)
 {
     struct read *read = read_new(serve->settings->state_folder);
@@ -218,8 +219,10 @@ static bool has_attempts(const struct serve *serve)
     struct err err = {0};
     struct task_count *counts = NULL;
     size_t count = 0;
-    bool found = !read_live_task_counts(read, &arena, &counts, &count, &err);
+    bool found = false;
 
+    if (!read_live_task_counts(read, &arena, &counts, &count, &err))
+        log_error("state_unreadable", "error=\"%s\"", err.message);
     for (size_t i = 0; i < count; i++)
         found = found || counts[i].state == TASK_QUEUED || counts[i].state == TASK_RUNNING;
     read_free(read);

@@ -2,11 +2,11 @@
 said when they can't take the run."""
 import os
 import signal
+import sqlite3
 import subprocess
-import time
 import unittest
 
-from harness import MILLRACE, Case, wait_until
+from harness import Case, wait_until
 
 ONE = """
 dag_id: one
@@ -106,10 +106,29 @@ class Run(Case):
 
     def rows(self, dag):
         """The run ids of a DAG, by what is committed."""
-        import sqlite3
         path = self.project.path(".millrace", "state.db")
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as database:
             return database.execute("select run_id, state from run where dag_id = ?", (dag,)).fetchall()
+
+
+class Serve(Case):
+    def test_an_unreadable_database_leaves_no_worker_behind(self):
+        server = self.project.serve()
+        wait_until(lambda: self.project.pids("millrace-worker"), what="the worker")
+        for name in os.listdir(self.project.path(".millrace")):
+            if name.startswith("state.db"):
+                os.remove(self.project.path(".millrace", name))
+        self.project.write(".millrace/state.db", "this is no database\n" * 500)
+        old = wait_until(lambda: self.project.pids("millrace", "scheduler", "--state"), what="a scheduler")
+        os.kill(old[0], signal.SIGKILL)
+        wait_until(lambda: "role=scheduler exit_code=" in self.log() and self.log().count("role=scheduler") > 1,
+                   what="a scheduler that can't start")
+        server.stop()
+        wait_until(lambda: not self.project.pids("millrace-worker"), seconds=20, what="the worker's end")
+
+    def log(self):
+        with open(self.project.path("serve.log")) as file:
+            return file.read()
 
 
 if __name__ == "__main__":
