@@ -48,8 +48,11 @@ void work_sweep_attic(const char *work, int64_t retention_us);
 /* How long a replaced version stays for readers that still hold it. */
 #define ATTIC_RETENTION_US (3600 * INT64_C(1000000))
 
-/* Puts the folder `staged` at target.path. The lake's lock must be held. */
-bool work_put(const struct target *target, const char *staged, struct err *err);
+/* Puts the folder `staged` at target.path. The lake's lock must be held. False with *ret_holds_old:
+ * the new version is in its place, but `staged` holds the old one, which could not be moved to the
+ * attic. It must stay for its readers; a later work_stage() for the target moves it there. */
+bool work_put(const struct target *target, const char *staged, bool *ret_holds_old,
+              struct err *err);
 
 /* fsync of a folder and its subfolders, without the files. */
 bool work_sync_folders(const char *path, struct err *err);

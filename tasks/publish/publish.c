@@ -24,6 +24,7 @@ struct publication {
     char *stage;  /* lock and data; NULL once it is gone */
     char *folder; /* stage/data */
     int lock_fd;
+    bool holds_old; /* the folder is an old version's now, which readers may hold */
     json_t *content;
     json_t *files;
     json_t *inputs;
@@ -87,7 +88,7 @@ static void drop_stage(struct publication *publication)
 {
     struct err ignored;
 
-    if (publication->stage != NULL)
+    if (publication->stage != NULL && !publication->holds_old)
         (void)fs_remove_tree(publication->stage, &ignored);
     free(publication->stage);
     publication->stage = NULL;
@@ -392,7 +393,7 @@ static bool put_locked(struct publication *publication, const char *version, boo
         return true;
     }
     if (!place_check(target, err) || !make_parents(target, err) ||
-        !work_put(target, publication->folder, err))
+        !work_put(target, publication->folder, &publication->holds_old, err))
         return false;
     work_sweep_attic(target->work, ATTIC_RETENTION_US);
     *ret_unchanged = false;

@@ -260,14 +260,17 @@ static bool replace_in_two(const struct target *target, const char *staged, stru
     return err_errno(err, "move %s to %s", staged, target->path);
 }
 
-bool work_put(const struct target *target, const char *staged, struct err *err)
+bool work_put(const struct target *target, const char *staged, bool *ret_holds_old, struct err *err)
 {
+    *ret_holds_old = false;
     if (renameat2(AT_FDCWD, staged, AT_FDCWD, target->path, RENAME_NOREPLACE) == 0)
         return true;
     /* EEXIST: replace what is there. EINVAL, ENOSYS: the file system has no such flags. */
     if (errno == EEXIST &&
-        renameat2(AT_FDCWD, staged, AT_FDCWD, target->path, RENAME_EXCHANGE) == 0)
-        return work_to_attic(target, staged, err);
+        renameat2(AT_FDCWD, staged, AT_FDCWD, target->path, RENAME_EXCHANGE) == 0) {
+        *ret_holds_old = !work_to_attic(target, staged, err);
+        return !*ret_holds_old;
+    }
     if (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP)
         return replace_in_two(target, staged, err);
     if (errno == EXDEV)

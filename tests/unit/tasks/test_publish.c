@@ -30,6 +30,7 @@ static int steps;            /* calls so far */
 static int kill_at;          /* SIGKILL instead of this one; 0 = never */
 static int full_at;          /* from this one on, writes fail with ENOSPC; 0 = never */
 static bool no_flags;        /* renameat2 knows no flags, as on NFS */
+static bool no_attic;        /* nothing can be moved to the attic */
 static bool other_device;    /* … or the folders are on two file systems */
 static const char *vanishes; /* this folder is deleted by somebody else just before we delete */
 
@@ -49,6 +50,10 @@ int fsync(int fd)
 int rename(const char *from, const char *to)
 {
     step();
+    if (no_attic && strstr(to, ".millrace/attic/") != NULL) {
+        errno = EIO;
+        return -1;
+    }
     return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
@@ -223,7 +228,7 @@ static int set_up(void **state)
 {
     (void)state;
     steps = kill_at = full_at = 0;
-    no_flags = other_device = false;
+    no_flags = no_attic = other_device = false;
     return system("rm -rf lake lake.millrace lone lone.millrace deep") == 0 ? 0 : -1;
 }
 
@@ -486,6 +491,34 @@ static void test_without_exchange(void **state)
     must_publish("lake/e/dt=1", "two\n", second);
     assert_visible("lake/e/dt=1", second);
     assert_int_equal(count_entries("lake.millrace/attic"), 1);
+}
+
+/* The new version is there, the old one is still its readers', and nothing is lost or forgotten. */
+static void test_attic_fails(void **state)
+{
+    struct err err = {0};
+    bool unchanged = false;
+    char first[17];
+    char second[17];
+    char path[200];
+
+    (void)state;
+    must_publish("lake/e/dt=1", "one\n", first);
+    int held = open("lake/e/dt=1", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d/part-000-%s.csv", held, first);
+    for (int i = 0; i < 2; i++) {
+        no_attic = i == 0;
+        bool ok = publish_text("lake/e/dt=1", "t", "two\n", second, &unchanged, &err);
+        assert_int_equal(ok, !no_attic);
+        if (no_attic)
+            assert_non_null(strstr(err.message, "attic"));
+        assert_int_equal(access(path, R_OK), 0);
+        assert_int_equal(count_entries("lake.millrace/staging"), no_attic ? 1 : 0);
+        assert_int_equal(count_entries("lake.millrace/attic"), no_attic ? 0 : 1);
+    }
+    assert_true(unchanged);
+    assert_visible("lake/e/dt=1", second);
+    (void)close(held);
 }
 
 static void test_other_device(void **state)
@@ -887,6 +920,7 @@ int main(void)
         cmocka_unit_test_setup(test_killed_anywhere, set_up),
         cmocka_unit_test_setup(test_killed_without_exchange, set_up),
         cmocka_unit_test_setup(test_without_exchange, set_up),
+        cmocka_unit_test_setup(test_attic_fails, set_up),
         cmocka_unit_test_setup(test_other_device, set_up),
         cmocka_unit_test_setup(test_full_disk, set_up),
         cmocka_unit_test_setup(test_full_disk_in_copy, set_up),
