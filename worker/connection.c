@@ -237,11 +237,6 @@ void connection_flush(struct connection *c)
     }
 }
 
-bool connection_is_up(const struct connection *connection)
-{
-    return connection->link != NULL;
-}
-
 void connection_settle(struct connection *connection)
 {
     connection->retry_ms = RETRY_MS_MIN;

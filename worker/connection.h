@@ -30,8 +30,6 @@ struct buf *connection_out(struct connection *connection);
 /* Sends all that was added, in one write. */
 void connection_flush(struct connection *connection);
 
-bool connection_is_up(const struct connection *connection);
-
 /* The peer made sense: the pause before the next try is short again. */
 void connection_settle(struct connection *connection);
 
