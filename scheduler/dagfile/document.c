@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "scheduler/dagfile/codes.h"
 #include "scheduler/dagfile/scalar.h"
+#include "scheduler/dagfile/syntax.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,8 @@ struct builder {
     size_t depth;
     struct node *root;
     size_t documents;
+    yaml_mark_t long_quote; /* where the last event's begins, if it was one */
+    bool has_long_quote;
     bool stopped;
 };
 
@@ -332,17 +335,6 @@ static bool on_event(struct builder *b, const yaml_event_t *event)
     return true;
 }
 
-static const char *syntax_hint(const char *problem, struct str line)
-{
-    if (strstr(problem, "tab") != NULL || memchr(line.ptr, '\t', line.len) != NULL)
-        return "indent with spaces: YAML allows no tabs there";
-    if (strstr(problem, "mapping values are not allowed") != NULL)
-        return "a colon inside a text needs quotes around the text";
-    if (memmem(line.ptr, line.len, "{{", 2) != NULL)
-        return "a value that begins with {{ needs quotes";
-    return NULL;
-}
-
 static void syntax_error(struct builder *b)
 {
     const yaml_parser_t *p = &b->parser;
@@ -355,13 +347,23 @@ static void syntax_error(struct builder *b)
     else
         at = (struct position){(uint32_t)p->problem_mark.line + 1,
                                (uint32_t)p->problem_mark.column + 1, 1};
-    struct str line = document_line(b->text, at.line);
-    const char *problem = p->problem == NULL ? "not valid YAML" : p->problem;
-    const char *hint = line.len == 0 ? NULL : syntax_hint(problem, line);
-    if (p->context == NULL || strstr(p->context, "while") != p->context)
-        diag_add(b->diags, MR(SYNTAX), at, hint, "%s", problem);
-    else
-        diag_add(b->diags, MR(SYNTAX), at, hint, "%s, %s", problem, p->context);
+    const struct syntax_place stopped = {
+        .at = at,
+        .quote = b->has_long_quote ? &b->long_quote : NULL,
+        .inner = b->depth > 0 ? b->frames[b->depth - 1].node : NULL,
+    };
+    syntax_report(p, b->text, &stopped, b->diags);
+}
+
+/* A quoted text over several lines may be one whose end was forgotten: then the next thing fails.
+ */
+static void note_quote(struct builder *b, const yaml_event_t *event)
+{
+    b->has_long_quote = event->type == YAML_SCALAR_EVENT &&
+                        (event->data.scalar.style == YAML_SINGLE_QUOTED_SCALAR_STYLE ||
+                         event->data.scalar.style == YAML_DOUBLE_QUOTED_SCALAR_STYLE) &&
+                        event->start_mark.line != event->end_mark.line;
+    b->long_quote = event->start_mark;
 }
 
 static void run(struct builder *b)
@@ -383,6 +385,7 @@ static void run(struct builder *b)
                              "more than 500,000 values, keys and brackets");
         else
             (void)on_event(b, &event);
+        note_quote(b, &event);
         yaml_event_delete(&event);
     }
 }
