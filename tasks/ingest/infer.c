@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* The sniffer reads its sample in whole vectors; what is looked for in the sample is looked for in
  * fewer rows, so that the sniffer has seen it for sure. */
@@ -95,7 +96,23 @@ static json_t *ask_types(struct ingest *ingest, int64_t sample_rows, struct err 
     return types;
 }
 
-static void add_inferred(struct ingest *ingest, const char *field, const char *type)
+/* The names that `rename` makes into this one; NULL = none. */
+static const json_t *former_names(struct ingest *ingest, const char *name)
+{
+    const char *old = NULL;
+    json_t *now = NULL;
+    json_t *names = json_array();
+
+    json_object_foreach(ingest->rename, old, now)
+    {
+        if (strcmp(json_string_value(now), name) == 0)
+            (void)json_array_append_new(names, json_string(old));
+    }
+    (void)json_array_append_new(ingest->owned, names);
+    return json_array_size(names) > 0 ? names : NULL;
+}
+
+static void add_inferred(struct ingest *ingest, const char *field, const char *type, bool optional)
 {
     const char *name = json_get_string(ingest->rename, field, field);
 
@@ -105,28 +122,35 @@ static void add_inferred(struct ingest *ingest, const char *field, const char *t
     struct ingest_column *column = ingest_add_column(ingest, name);
     column->sniffed = arena_strdup(&ingest->arena, type);
     column->type = lake_type(ingest, type);
-    column->optional = true;
-    if (name != field) {
-        json_t *from = json_array();
-        const char *old = NULL;
-        json_t *now = NULL;
-        json_object_foreach(ingest->rename, old,
-                            now) if (strcmp(json_string_value(now), name) == 0)(void)
-            json_array_append_new(from, json_string(old));
-        (void)json_array_append_new(ingest->owned, from);
-        column->from = from;
-    }
+    column->optional = optional;
+    column->from = former_names(ingest, name);
 }
 
-/* The names are those of our own reading of the headers, in the order in which they turn up. */
+/* Files may differ in how they spell a name, as for columns that are declared. */
+static bool has_column(const struct ingest *ingest, const char *field)
+{
+    const char *name = json_get_string(ingest->rename, field, field);
+
+    for (size_t i = 0; i < ingest->column_count; i++)
+        if (strcasecmp(ingest->columns[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* The names are those of our own reading of the headers. The first file says what columns there
+ * are, and all files have to have them; what more a later file has is new, and `on_new_column`
+ * says what becomes of it. */
 static void add_from_headers(struct ingest *ingest, const json_t *types)
 {
-    for (size_t f = 0; f < ingest->file_count; f++) {
+    const char *policy = json_get_string(ingest->attempt->options, "on_new_column", "ignore");
+    size_t count = strcmp(policy, "keep") == 0 ? ingest->file_count : 1;
+
+    for (size_t f = 0; f < count; f++) {
         const struct ingest_file *file = &ingest->files[f];
         for (size_t i = 0; i < file->header_count; i++) {
             const char *field = arena_str(&ingest->arena, file->header[i]).ptr;
-            if (*field != '\0')
-                add_inferred(ingest, field, json_get_string(types, field, "VARCHAR"));
+            if (*field != '\0' && (f == 0 || !has_column(ingest, field)))
+                add_inferred(ingest, field, json_get_string(types, field, "VARCHAR"), f > 0);
         }
     }
 }
@@ -155,7 +179,7 @@ static bool make_columns(struct ingest *ingest, const json_t *types, struct err 
     ingest->column_count = 0;
     if (ingest->format == INGEST_NDJSON)
         json_object_foreach((json_t *)(uintptr_t)types, name, type)
-            add_inferred(ingest, name, json_string_value(type));
+            add_inferred(ingest, name, json_string_value(type), true);
     else
         add_from_headers(ingest, types);
     bool ok = ingest->column_count > 0 ||

@@ -48,17 +48,24 @@ static bool find_field(const struct ingest_file *file, const struct ingest_colum
     return true;
 }
 
-static bool fail_missing(const struct ingest_file *file, const struct ingest_column *column,
-                         struct err *err)
+/* Inferred columns are those of the first file. */
+static bool fail_missing(const struct ingest *ingest, const struct ingest_file *file,
+                         const struct ingest_column *column, struct err *err)
 {
     struct buf names = {0};
 
     for (size_t i = 0; i < file->header_count && names.len < 400; i++)
         buf_printf(&names, "%s%.*s", i == 0 ? "" : ", ", STR_ARG(file->header[i]));
-    err_set(err, ERR_INVALID,
-            "%s has no column %s (it has %s); name its other spelling in `from`, or say `optional: "
-            "true`",
-            file->path, column->name, buf_text(&names));
+    if (ingest->declared)
+        err_set(err, ERR_INVALID,
+                "%s has no column %s (it has %s); name its other spelling in `from`, or say "
+                "`optional: true`",
+                file->path, column->name, buf_text(&names));
+    else
+        err_set(err, ERR_INVALID,
+                "%s has no column %s, which %s has (it has %s); name its other spelling in "
+                "`rename`, or declare `columns` with `optional: true` or a `default` for it",
+                file->path, column->name, ingest->files[0].path, buf_text(&names));
     buf_release(&names);
     return false;
 }
@@ -74,7 +81,7 @@ static bool match_file(struct ingest *ingest, struct ingest_file *file, struct e
         if (!find_field(file, column, &file->field_of[c], err))
             return false;
         if (file->field_of[c] == 0 && !column->optional)
-            return fail_missing(file, column, err);
+            return fail_missing(ingest, file, column, err);
     }
     return true;
 }
@@ -127,9 +134,11 @@ static bool find_new_fields(struct ingest *ingest, const char *policy, struct er
                 continue;
             if (strcmp(policy, "fail") == 0)
                 return err_set(err, ERR_INVALID,
-                               "%s has a new column `%.*s`; declare it, or say on_new_column: "
+                               "%s has a new column `%.*s`%s%s; declare it, or say on_new_column: "
                                "ignore or keep",
-                               file->path, STR_ARG(file->header[i]));
+                               file->path, STR_ARG(file->header[i]),
+                               ingest->declared ? "" : ", which is not in ",
+                               ingest->declared ? "" : ingest->files[0].path);
             (void)json_array_append_new(
                 ingest->ignored, json_stringn_nocheck(file->header[i].ptr, file->header[i].len));
         }
