@@ -14,8 +14,7 @@
 
 #define CHUNK_BYTES ((size_t)256 << 10)
 #define MAGIC_BYTES 4
-#define GZIP_ONLY (15 + 16) /* window bits: the largest window, and a gzip header has to be there  \
-                             */
+#define GZIP_ONLY (15 + 16) /* window bits: the largest window, and no header but gzip's */
 
 enum packing { PACKING_NONE, PACKING_GZIP, PACKING_ZSTD };
 

@@ -121,6 +121,21 @@ static void keep_header(struct ingest *ingest, struct ingest_file *file,
         file->header[i] = arena_str(&ingest->arena, str_trim(record_field(record, i)));
 }
 
+/* What a crash leaves of a file that was being written are often zeros to its end. */
+static bool fail_for_nul(const char *path, int64_t line, struct str raw, struct err *err)
+{
+    const char *nul = memchr(raw.ptr, '\0', raw.len);
+
+    for (const char *at = raw.ptr; at < nul; at++)
+        line += *at == '\n';
+    err_set(err, ERR_DATA,
+            "%s:%lld: the header holds NUL bytes, so this is no text; get the file again (a crash "
+            "while it was written may leave such)",
+            path, (long long)line);
+    err->line = (uint32_t)line;
+    return false;
+}
+
 /* The header is the first record that is not blank. */
 static bool read_header(struct scan *scan, struct reader *reader, struct record *record,
                         struct err *err)
@@ -146,6 +161,9 @@ static bool read_header(struct scan *scan, struct reader *reader, struct record 
         scan->line += record->lines;
         scan->file->plain = false;
     }
+    struct str raw = str_sub(reader_window(reader), 0, record->raw_len);
+    if (memchr(raw.ptr, '\0', raw.len) != NULL)
+        return fail_for_nul(path, scan->line, raw, err);
     if (record->problem != NULL)
         return err_set(err, ERR_INVALID, "%s:%lld: the header can't be read: %s", path,
                        (long long)scan->line, record->problem);
@@ -153,8 +171,7 @@ static bool read_header(struct scan *scan, struct reader *reader, struct record 
         return err_set(err, ERR_INVALID, "%s:%lld: the header is not UTF-8", path,
                        (long long)scan->line);
     keep_header(scan->ingest, scan->file, record);
-    scan->header =
-        arena_str(&scan->ingest->arena, str_sub(reader_window(reader), 0, record->raw_len));
+    scan->header = arena_str(&scan->ingest->arena, raw);
     scan->line += record->lines;
     reader_consume(reader, record->consumed);
     return true;

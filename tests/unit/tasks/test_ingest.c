@@ -725,6 +725,77 @@ static void test_inferred_by_all_files(void **state)
     }
 }
 
+/* Without `columns` the first file says what columns there are. */
+static void test_inferred_headers_differ(void **state)
+{
+    static const struct {
+        const char *first;
+        const char *second;
+        const char *options; /* with a comma behind each */
+        const char *rows;    /* NULL: an error */
+        const char *message;
+    } rows[] = {
+        {"a,b\n1,2\n",   "b,a\n4,3\n",   "",                              "1|2; 3|4", NULL                      },
+        {"a,b\n1,2\n",   "B , A\n4,3\n", "\"on_new_column\": \"keep\",",  "1|2; 3|4", NULL                      },
+        {"a,b\n1,2\n",   "a\n3\n",       "",                              NULL,
+         "in/b.csv has no column b, which in/a.csv has (it has a); name its other spelling in "
+         "`rename`, or declare `columns`"                                                                       },
+        {"a,b\n1,2\n",   "a\n3\n",       "\"on_new_column\": \"keep\",",  NULL,       "in/b.csv has no column b"},
+        {"a\n1\n",       "a,c\n3,5\n",   "",                              "1; 3",     NULL                      },
+        {"a\n1\n",       "a,c\n3,5\n",   "\"on_new_column\": \"keep\",",  "1|-; 3|5", NULL                      },
+        {"a\n1\n",       "a,c\n3,5\n",   "\"on_new_column\": \"fail\",",  NULL,
+         "in/b.csv has a new column `c`, which is not in in/a.csv"                                              },
+        {"old,b\n1,2\n", "b,a\n4,3\n",   "\"rename\": {\"old\": \"a\"},", "1|2; 3|4", NULL                      },
+        {"a,b\n1,2\n",   "b,old\n4,3\n", "\"rename\": {\"old\": \"a\"},", "1|2; 3|4", NULL                      },
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct err err = {0};
+        char options[300];
+        assert_int_equal(clear(state), 0);
+        write_text("in/a.csv", rows[i].first);
+        write_text("in/b.csv", rows[i].second);
+        (void)snprintf(options, sizeof(options), "{\"source\": \"in/*.csv\", %s " TARGET "}",
+                       rows[i].options);
+        json_t *outputs = ingest(options, &err);
+        if ((outputs == NULL) != (rows[i].rows == NULL))
+            fail_msg("row %zu: '%s'", i, err.message);
+        if (outputs == NULL) {
+            if (err.code != ERR_INVALID || strstr(err.message, rows[i].message) == NULL)
+                fail_msg("row %zu: code %d, '%s'", i, (int)err.code, err.message);
+            continue;
+        }
+        char *text = published("lake/e/dt=1");
+        assert_string_equal(text, rows[i].rows);
+        free(text);
+        json_decref(outputs);
+    }
+}
+
+static void test_nul_bytes(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+        const char *message;
+    } rows[] = {
+        {"\0\0\0\0\0\0",       6,  "in/a.csv:1: the header holds NUL bytes"},
+        {"\n\0\0\n1,x\n",      8,  "in/a.csv:2: the header holds NUL bytes"},
+        {"a,\"\nb\0\"\n1,x\n", 12, "in/a.csv:2: the header holds NUL bytes"},
+    };
+    static const char *const options[] = {"{\"source\": \"in/a.csv\", " A_AND_B "}",
+                                          "{\"source\": \"in/a.csv\", " TARGET "}"};
+
+    for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+        struct err err = {0};
+        assert_int_equal(clear(state), 0);
+        write_bytes("in/a.csv", rows[i / 2].bytes, rows[i / 2].len);
+        assert_null(ingest(options[i % 2], &err));
+        if (err.code != ERR_DATA || strstr(err.message, rows[i / 2].message) == NULL)
+            fail_msg("row %zu: code %d, '%s'", i / 2, (int)err.code, err.message);
+    }
+}
+
 /* Rows that a filter leaves out have a say in the types, too. */
 static void test_inferred_with_filter(void **state)
 {
@@ -849,6 +920,8 @@ int main(void)
         cmocka_unit_test_setup(test_both_ways_agree, clear),
         cmocka_unit_test_setup(test_inferred_by_all, clear),
         cmocka_unit_test_setup(test_inferred_by_all_files, clear),
+        cmocka_unit_test_setup(test_inferred_headers_differ, clear),
+        cmocka_unit_test_setup(test_nul_bytes, clear),
         cmocka_unit_test_setup(test_inferred_with_filter, clear),
         cmocka_unit_test_setup(test_inferred_zone, clear),
         cmocka_unit_test_setup(test_input_digests, clear),
