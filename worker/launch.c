@@ -87,7 +87,7 @@ __attribute__((no_sanitize("address", "undefined"))) static int child_main(void 
     struct rlimit no_core = {0};
 
     /* Not a session: the kernel would make a scheduling group for each, which costs more than all
-     * the rest here, and the worker has no terminal to keep from the child. */
+     * the rest here. The worker gave its terminal up, so the child has none either. */
     if (setpgid(0, 0) < 0)
         return fail(order, STEP_GROUP);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != order->parent)

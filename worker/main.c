@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define EXIT_USAGE 2
@@ -58,6 +59,21 @@ static bool open_standard(void)
         return false;
     (void)close(fd);
     return true;
+}
+
+/* An attempt is in a process group of its own, and one that reads from the terminal of a worker
+ * that was started by hand would be stopped for good: without a terminal it gets an error. setsid()
+ * is refused to what a shell started, and would keep Ctrl-C from the worker; this does not. A
+ * session leader keeps its terminal, for to give it up is a hang-up for the whole session. */
+static void leave_terminal(void)
+{
+    int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    if (getsid(0) != getpid())
+        (void)ioctl(fd, TIOCNOTTY);
+    (void)close(fd);
 }
 
 static bool parse_number(const char *option, const char *text, int64_t min, int64_t max,
@@ -123,6 +139,7 @@ int main(int argc, char **argv)
 
     if (!open_standard())
         return 1;
+    leave_terminal();
     log_init("worker");
     while ((id = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         if (id == ID_STATE)

@@ -554,6 +554,39 @@ class Ends(WorkerCase):
         self.assertEqual(self.worker.wait(WAIT_S), 0)
 
 
+class Terminal(WorkerCase):
+    """A worker that was started by hand, as a shell does it: a group of its own in front."""
+
+    SHELL = ("import fcntl, os, signal, subprocess, sys, termios\n"
+             "os.setsid()\n"
+             "fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+             "signal.signal(signal.SIGTTOU, signal.SIG_IGN)\n"
+             "def front():\n"
+             "    os.setpgid(0, 0)\n"
+             "    os.tcsetpgrp(0, os.getpid())\n"
+             "worker = subprocess.Popen(sys.argv[1:], preexec_fn=front)\n"
+             "signal.signal(signal.SIGTERM, lambda *_: worker.terminate())\n"
+             "sys.exit(worker.wait())\n")
+
+    def start_worker(self, **environment):
+        self.errors = open(self.base / "worker.err", "ab")
+        self.terminal, inner = os.openpty()
+        self.addCleanup(os.close, self.terminal)
+        self.worker = subprocess.Popen(
+            [sys.executable, "-c", self.SHELL, WORKER, "--state", self.state, "--base", self.base],
+            stdin=inner, stdout=inner, stderr=self.errors)
+        os.close(inner)
+        self.hello = self.scheduler.accept(self.worker)
+        self.instance = self.hello["instance"]
+
+    def test_an_attempt_has_no_terminal_and_the_worker_still_hears_ctrl_c(self):
+        ended = self.run_command(["sh", "-c", "read line < /dev/tty"], timeout=5000000)
+        self.assertEqual(ended["outcome"], "failed")
+        self.assertIn("/dev/tty", self.log_of(1))
+        os.write(self.terminal, b"\x03")
+        self.assertEqual(self.worker.wait(WAIT_S), 0)
+
+
 class Noops(WorkerCase):
     def test_many_noops_through_the_window(self):
         documents = [self.document(kind="start", task_kind="noop") for _ in range(5000)]
