@@ -8,6 +8,7 @@
 #include "scheduler/watch.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define BOUND_WORKERS_MAX 1024
 
@@ -15,6 +16,7 @@
 struct known_version {
     int64_t id;
     struct dag *dag; /* NULL = this program can't read it */
+    char *why;       /* then: the first error */
 };
 
 struct recovery {
@@ -24,31 +26,36 @@ struct recovery {
     size_t capacity;
 };
 
-static struct dag *parse_version(const struct version_row *version)
+static void parse_version(struct known_version *known, const struct version_row *version)
 {
     struct parse_report report = {0};
-    struct dag *dag = parse_dag(NULL, version->source, version->file, &report);
 
-    if (dag == NULL)
+    known->dag = parse_dag(NULL, version->source, version->file, &report);
+    if (known->dag == NULL) {
+        const char *text = buf_text(&report.text);
+        known->why = mem_dup(text, strcspn(text, "\n"));
         log_error("version_unreadable", "dag=%s version=%lld report=\"%s\"", version->dag_id,
-                  (long long)version->number, buf_text(&report.text));
+                  (long long)version->number, text);
+    }
     parse_report_release(&report);
-    return dag;
 }
 
-static struct dag *get_version(struct recovery *recovery, const struct version_row *version)
+/* Valid until the next call. */
+static const struct known_version *get_version(struct recovery *recovery,
+                                               const struct version_row *version)
 {
     for (size_t i = recovery->count; i-- > 0;)
         if (recovery->versions[i].id == version->id)
-            return recovery->versions[i].dag;
+            return &recovery->versions[i];
     if (recovery->count == recovery->capacity) {
         recovery->capacity = mem_grow(recovery->capacity, recovery->count + 1);
         recovery->versions =
             mem_resize_array(recovery->versions, recovery->capacity, sizeof(*recovery->versions));
     }
-    struct dag *dag = parse_version(version);
-    recovery->versions[recovery->count++] = (struct known_version){version->id, dag};
-    return dag;
+    struct known_version *known = &recovery->versions[recovery->count++];
+    *known = (struct known_version){.id = version->id};
+    parse_version(known, version);
+    return known;
 }
 
 /* A version that this program can't read any more comes without its DAG: the file is read again by
@@ -58,7 +65,7 @@ static bool on_dag(void *context, const struct dag_row *row, const struct versio
 {
     struct recovery *recovery = context;
     struct scheduler *scheduler = recovery->scheduler;
-    struct dag *dag = get_version(recovery, version);
+    struct dag *dag = get_version(recovery, version)->dag;
 
     (void)err;
     core_restore_dag(scheduler->core, row, dag);
@@ -76,20 +83,74 @@ static bool on_backfill(void *context, const struct backfill_row *row, struct er
     return true;
 }
 
+struct run_rows {
+    const struct task_row *tasks;
+    size_t task_count;
+    const struct attempt_row *attempts;
+    size_t attempt_count;
+};
+
+/* What the core can't do without the run's tasks: those that had begun fail, and so do their
+ * attempts, whose worker is told to stop what nobody knows. */
+static void fail_tasks(struct decisions *out, const struct run_rows *rows, const char *reason)
+{
+    int64_t now_us = clock_wall_us();
+
+    for (size_t i = 0; i < rows->attempt_count; i++) {
+        struct attempt_row row = rows->attempts[i];
+        if (row.state != TASK_QUEUED && row.state != TASK_RUNNING)
+            continue;
+        row.state = TASK_FAILED;
+        row.outcome = OUTCOME_STOPPED;
+        row.ended_at_us = now_us;
+        row.token = arena_strdup(&out->arena, row.token);
+        row.worker = arena_strdup(&out->arena, row.worker);
+        row.reason = arena_strdup(&out->arena, reason);
+        row.rendered = arena_strdup(&out->arena, row.rendered);
+        row.outputs = NULL;
+        decisions_add(out, DECIDE_ATTEMPT)->as.attempt = row;
+    }
+    for (size_t i = 0; i < rows->task_count; i++) {
+        struct task_row row = rows->tasks[i];
+        if (row.state == TASK_NONE || task_state_is_final(row.state))
+            continue;
+        struct decision *decision = decisions_add(out, DECIDE_TASK);
+        decision->as.task.from = row.state;
+        row.state = TASK_FAILED;
+        row.ended_at_us = now_us;
+        row.task_id = arena_strdup(&out->arena, row.task_id);
+        row.reason = arena_strdup(&out->arena, reason);
+        decision->as.task.row = row;
+    }
+}
+
+/* A run that nobody can go on with would stay live for ever, and its backfill too. */
+static void end_unreadable(struct scheduler *scheduler, const struct run_row *row,
+                           const struct run_rows *rows, const char *why)
+{
+    struct buf reason = {0};
+
+    log_error("run_not_recovered", "dag=%s run=%s", row->dag_id, row->run_id);
+    buf_printf(&reason, "version_unreadable: %s", why);
+    fail_tasks(&scheduler->decisions, rows, buf_text(&reason));
+    core_restore_unreadable_run(scheduler->core, row, buf_text(&reason));
+    buf_release(&reason);
+}
+
 static bool on_run(void *context, const struct run_row *row, const struct version_row *version,
                    const struct task_row *tasks, size_t task_count,
                    const struct attempt_row *attempts, size_t attempt_count, struct err *err)
 {
     struct recovery *recovery = context;
-    struct dag *dag = get_version(recovery, version);
+    const struct known_version *known = get_version(recovery, version);
+    const struct run_rows rows = {tasks, task_count, attempts, attempt_count};
 
     (void)err;
-    if (dag == NULL) {
-        log_error("run_not_recovered", "dag=%s run=%s", row->dag_id, row->run_id);
-        return true;
-    }
-    core_restore_run(recovery->scheduler->core, row, dag, tasks, task_count, attempts,
-                     attempt_count);
+    if (known->dag == NULL)
+        end_unreadable(recovery->scheduler, row, &rows, known->why);
+    else
+        core_restore_run(recovery->scheduler->core, row, known->dag, tasks, task_count, attempts,
+                         attempt_count);
     return true;
 }
 
@@ -143,8 +204,10 @@ bool scheduler_recover(struct scheduler *scheduler, struct err *err)
               store_load_live_runs(scheduler->store, only, on_run, &recovery, err) &&
               (only == NULL || store_load_foreign_tokens(scheduler->store, only, on_foreign_token,
                                                          scheduler->foreign_tokens, err));
-    for (size_t i = 0; i < recovery.count; i++)
+    for (size_t i = 0; i < recovery.count; i++) {
         dag_unref(recovery.versions[i].dag);
+        free(recovery.versions[i].why);
+    }
     free(recovery.versions);
     if (!ok)
         return err_wrap(err, "recover");

@@ -38,6 +38,9 @@ void core_restore_backfill(struct core *core, const struct backfill_row *row);
 void core_restore_run(struct core *core, const struct run_row *row, struct dag *version,
                       const struct task_row *tasks, size_t task_count,
                       const struct attempt_row *attempts, size_t attempt_count);
+/* In its place for a run whose version can't be read any more: core_restored() ends it as failed.
+ */
+void core_restore_unreadable_run(struct core *core, const struct run_row *row, const char *reason);
 void core_restored(struct core *core, int64_t now_us, struct decisions *out);
 
 /* Handles one event; appends to `out`. */

@@ -120,6 +120,7 @@ struct run {
     struct heap_node queued; /* among the runs that may start, of its DAG or backfill */
     struct timer timer;      /* TIMER_RUN: run_after */
     json_t *conf;            /* parsed when first needed */
+    const char *unreadable;  /* while recovering: why its version can't be read */
     UT_hash_handle hh;       /* by row.id, while it is live */
     /* By "dag/run id" and "dag/logical date", until the turn is over: what the store was asked
      * before the step may not know runs of the same turn. */

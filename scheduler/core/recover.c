@@ -142,6 +142,16 @@ static void restore_outputs(struct run *run, const struct attempt_row *attempts,
     }
 }
 
+static void count_running(struct run *run)
+{
+    if (run->row.state != RUN_RUNNING)
+        return;
+    if (run->backfill != NULL)
+        run->backfill->running_runs++;
+    else
+        run->entry->running_runs++;
+}
+
 void core_restore_run(struct core *core, const struct run_row *row, struct dag *version,
                       const struct task_row *tasks, size_t task_count,
                       const struct attempt_row *attempts, size_t attempt_count)
@@ -158,13 +168,24 @@ void core_restore_run(struct core *core, const struct run_row *row, struct dag *
             restore_task(core, &run->tasks[tasks[i].task], &tasks[i], &of[tasks[i].task]);
     restore_outputs(run, attempts, attempt_count);
     ready_run_limit(run);
-    if (run->row.state == RUN_RUNNING) {
-        if (run->backfill != NULL)
-            run->backfill->running_runs++;
-        else
-            entry->running_runs++;
-    }
+    count_running(run);
     arena_release(&scratch);
+}
+
+/* It stands there without tasks, so that its DAG's and its backfill's counts see it end. */
+void core_restore_unreadable_run(struct core *core, const struct run_row *row, const char *reason)
+{
+    struct dag_entry *entry = dags_find(core, row->dag_id);
+    struct arena arena = {0};
+
+    assert(entry != NULL && !run_state_is_final(row->state));
+    struct dag *no_tasks = arena_alloc_array(&arena, 1, sizeof(*no_tasks));
+    no_tasks->references = 1;
+    no_tasks->arena = arena;
+    struct run *run = run_new(core, entry, no_tasks, row);
+    run->unreadable = arena_strdup(&run->arena, reason);
+    count_running(run);
+    dag_unref(no_tasks);
 }
 
 /* Goes on where the run stood. */
@@ -188,6 +209,11 @@ void recover(struct core *core)
     for (struct dag_entry *entry = core->dags; entry != NULL; entry = entry->hh.next) {
         dags_plan(entry, core->now_us);
         dags_touch(core, entry);
+    }
+    for (struct run *run = core->runs; run != NULL; run = next) {
+        next = run->hh.next;
+        if (run->unreadable != NULL)
+            run_end(core, run, RUN_FAILED, reason_format(core, "%s", run->unreadable));
     }
     for (struct run *run = core->runs; run != NULL; run = next) {
         next = run->hh.next;

@@ -126,6 +126,30 @@ class Serve(Case):
         server.stop()
         wait_until(lambda: not self.project.pids("millrace-worker"), seconds=20, what="the worker's end")
 
+    def test_a_run_whose_version_cannot_be_read_ends(self):
+        self.project.write("dags/one.yaml", ONE.replace("dag_id: one", "dag_id: one\nschedule: '@daily'"))
+        server = self.project.serve()
+        wait_until(lambda: server.request("GET", "/api/v2/dags/one")[0] == 200, what="the DAG")
+        created = self.project.command("backfill", "create", "one", "--from", "2026-01-01", "--to", "2026-01-01")
+        self.assertEqual(created.returncode, 0, created.stderr)
+        wait_until(lambda: os.path.exists(self.project.path("started")), what="the attempt")
+        server.stop()
+        with sqlite3.connect(self.project.path(".millrace", "state.db"), timeout=10) as database:
+            database.execute("update version set source = 'dag_id: one\nnonsense: 1\n'")
+        server = self.project.serve()
+        runs = wait_until(lambda: server.get("/api/v2/dags/one/dagRuns")["dag_runs"], what="the run")
+        self.assertEqual({run["state"] for run in runs}, {"failed"})
+        with sqlite3.connect(self.project.path(".millrace", "state.db"), timeout=10) as database:
+            reason, = database.execute("select reason from run").fetchone()
+            self.assertIn("version_unreadable: ", reason)
+            self.assertEqual(database.execute("select distinct state from attempt").fetchall(), [("failed",)])
+            live = "select count(*) from task_instance where state in ('queued', 'running')"
+            self.assertEqual(database.execute(live).fetchone(), (0,))
+            row = database.execute("select failed, completed_at from backfill").fetchone()
+            self.assertEqual(row[0], 1)
+            self.assertTrue(row[1], "the backfill is over")
+        wait_until(lambda: not self.project.pids("sleep 0.02"), what="the stop of the attempt")
+
     def log(self):
         with open(self.project.path("serve.log")) as file:
             return file.read()
