@@ -121,7 +121,8 @@ static const struct option fields[] = {
      .type = OPTION_MAP,
      .doc =
          "The target's columns: name → type, or name → {type, from, formats, nullable, optional, "
-         "default}. Without it columns and types are inferred from all of the files."},
+         "default}. Without it the columns are those of the first file, which all others have to "
+         "have too; types are inferred from all of the files."},
     {.key = "rename",
      .type = OPTION_MAP,
      .doc = "Former names of fields → the names they have now, for columns that are inferred."},
@@ -130,8 +131,8 @@ static const struct option fields[] = {
      .fallback = "\"ignore\"",
      .choices = new_columns,
      .doc =
-         "A field that `columns` does not name: ignore it (the manifest tells), fail, or keep it "
-         "as text."},
+         "A field that `columns` does not name, or without it the first file: ignore it (the "
+         "manifest tells), fail, or keep it, as text where `columns` are declared."},
     {.key = "derive",
      .type = OPTION_MAP,
      .flags = OPTION_TEMPLATE,
