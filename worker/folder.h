@@ -12,6 +12,9 @@
 /* Where a command may leave its outputs, within the attempt's folder. */
 #define FOLDER_OUTPUT "outputs.json"
 #define FOLDER_TEMP "temp"
+/* A link that names the worker, there while the attempt lives: what a killed worker leaves is
+ * removed when the next one starts. */
+#define FOLDER_OWNER ".worker"
 
 /* The path of the job's log. The caller frees it. */
 char *folder_log_path(const struct job *job, const char *state_folder);
@@ -22,6 +25,7 @@ struct folders {
     char *stock;    /* path of the stock */
     int64_t *spare; /* numbers of those that are there now */
     int64_t count;
+    int64_t dead;     /* temp folders of dead workers that were taken */
     int64_t made;     /* numbers given out so far */
     int64_t last_run; /* whose folder may be empty by now; 0 = none */
 };

@@ -520,6 +520,36 @@ class Ends(WorkerCase):
         second.kill()
         second.wait()
 
+    def test_a_new_worker_removes_the_folders_of_a_killed_one_only(self):
+        script = ('cd "$MILLRACE_TEMP"; touch x ../outputs.json; pwd >> ../../../../up; '
+                  "sleep 600")
+        documents = [self.document(["sh", "-c", script], run=run) for run in (7, 8)]
+        self.scheduler.send(*documents)
+        up = self.state / "up"
+        self.assertTrue(eventually(lambda: up.exists() and len(up.read_text().splitlines()) == 2))
+        folders = sorted(pathlib.Path(line).parent for line in up.read_text().splitlines())
+        report = folders[0] / "report.json"
+        report.touch()
+        lock = self.state / "workers" / f"{self.instance}.lock"
+
+        def start_second():
+            seen = self.error_text().count("worker_started")
+            second = subprocess.Popen([WORKER, "--state", self.state, "--base", self.base],
+                                      stderr=self.errors)
+            self.assertTrue(eventually(
+                lambda: self.error_text().count("worker_started") > seen))
+            second.terminate()
+            self.assertEqual(second.wait(WAIT_S), 0)
+        start_second()
+        for folder in folders:
+            self.assertTrue((folder / "temp" / "x").exists())
+        self.worker.kill()
+        self.worker.wait()
+        self.assertTrue(eventually(lambda: not lock.exists()))
+        start_second()
+        self.assertEqual(list(folders[0].iterdir()), [report])
+        self.assertFalse(folders[1].parent.exists())
+
     def test_drain_lets_the_running_end(self):
         running = [self.document(["sh", "-c", "while [ ! -e gate ]; do sleep 0.02; done"])
                    for _ in range(2)]
