@@ -122,16 +122,17 @@ static void keep_header(struct ingest *ingest, struct ingest_file *file,
 }
 
 /* What a crash leaves of a file that was being written are often zeros to its end. */
-static bool fail_for_nul(const char *path, int64_t line, struct str raw, struct err *err)
+static bool fail_for_nul(const char *path, int64_t line, struct str raw, const char *what,
+                         struct err *err)
 {
     const char *nul = memchr(raw.ptr, '\0', raw.len);
 
     for (const char *at = raw.ptr; at < nul; at++)
         line += *at == '\n';
     err_set(err, ERR_DATA,
-            "%s:%lld: the header holds NUL bytes, so this is no text; get the file again (a crash "
-            "while it was written may leave such)",
-            path, (long long)line);
+            "%s:%lld: NUL bytes where the file should begin with %s, so this is no text; get the "
+            "file again (a crash while it was written may leave such)",
+            path, (long long)line, what);
     err->line = (uint32_t)line;
     return false;
 }
@@ -163,7 +164,7 @@ static bool read_header(struct scan *scan, struct reader *reader, struct record 
     }
     struct str raw = str_sub(reader_window(reader), 0, record->raw_len);
     if (memchr(raw.ptr, '\0', raw.len) != NULL)
-        return fail_for_nul(path, scan->line, raw, err);
+        return fail_for_nul(path, scan->line, raw, "a header", err);
     if (record->problem != NULL)
         return err_set(err, ERR_INVALID, "%s:%lld: the header can't be read: %s", path,
                        (long long)scan->line, record->problem);
@@ -175,6 +176,17 @@ static bool read_header(struct scan *scan, struct reader *reader, struct record 
     scan->line += record->lines;
     reader_consume(reader, record->consumed);
     return true;
+}
+
+static bool check_first_line(struct scan *scan, struct reader *reader, struct err *err)
+{
+    while (!reader_at_end(reader) && reader_window(reader).len == 0)
+        if (!reader_fill(reader, err))
+            return false;
+    struct str window = reader_window(reader);
+    if (window.len == 0 || window.ptr[0] != '\0')
+        return true;
+    return fail_for_nul(scan->file->path, scan->line, str_sub(window, 0, 1), "JSON", err);
 }
 
 static bool digest_file(struct ingest_file *file, struct err *err)
@@ -194,6 +206,8 @@ static bool survey_text(struct ingest *ingest, struct ingest_file *file, struct 
 
     if (ok && ingest->format == INGEST_CSV && ingest->has_header)
         ok = read_header(&scan, reader, &record, err);
+    if (ok && ingest->format == INGEST_NDJSON)
+        ok = check_first_line(&scan, reader, err);
     ok = ok && scan_rest(&scan, reader, err);
     if (ok && hash)
         reader_end_hash(reader, file->sha256);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define NUL_BYTES "NUL bytes, so this is no text"
 #define RAW_BYTES_MAX ((size_t)64 << 10)
 
 static bool make_table(struct ingest *ingest, struct err *err)
@@ -104,6 +105,8 @@ static bool load_record(struct load *load, const struct record *record, struct s
         return reject_record(load, raw, record->problem, err);
     if (!str_is_utf8(raw))
         return reject_record(load, raw, "not valid UTF-8", err);
+    if (record->count != file->header_count && memchr(raw.ptr, '\0', raw.len) != NULL)
+        return reject_record(load, raw, NUL_BYTES, err);
     if (record->count != file->header_count) {
         (void)snprintf(reason, sizeof(reason), "%zu fields where the header has %zu", record->count,
                        file->header_count);
@@ -166,6 +169,8 @@ static bool load_json_line(struct load *load, struct str line, struct err *err)
     load->ingest->rows_in++;
     if (!str_is_utf8(text))
         return reject_record(load, text, "not valid UTF-8", err);
+    if (memchr(text.ptr, '\0', text.len) != NULL)
+        return reject_record(load, text, NUL_BYTES, err);
     append_head(load, text);
     return engine_append_row(load->appender, err);
 }

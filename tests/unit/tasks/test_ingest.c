@@ -779,9 +779,10 @@ static void test_nul_bytes(void **state)
         size_t len;
         const char *message;
     } rows[] = {
-        {"\0\0\0\0\0\0",       6,  "in/a.csv:1: the header holds NUL bytes"},
-        {"\n\0\0\n1,x\n",      8,  "in/a.csv:2: the header holds NUL bytes"},
-        {"a,\"\nb\0\"\n1,x\n", 12, "in/a.csv:2: the header holds NUL bytes"},
+        {"\0\0\0\0\0\0",       6,  "in/a.csv:1: NUL bytes where the file should begin with a header"},
+        {"\n\0\0\n1,x\n",      8,  "in/a.csv:2: NUL bytes where the file should begin with a header"},
+        {"a,\"\nb\0\"\n1,x\n", 12,
+         "in/a.csv:2: NUL bytes where the file should begin with a header"                          },
     };
     static const char *const options[] = {"{\"source\": \"in/a.csv\", " A_AND_B "}",
                                           "{\"source\": \"in/a.csv\", " TARGET "}"};
@@ -793,6 +794,28 @@ static void test_nul_bytes(void **state)
         assert_null(ingest(options[i % 2], &err));
         if (err.code != ERR_DATA || strstr(err.message, rows[i / 2].message) == NULL)
             fail_msg("row %zu: code %d, '%s'", i / 2, (int)err.code, err.message);
+    }
+
+    struct err err = {0};
+    assert_int_equal(clear(state), 0);
+    write_bytes("in/a.ndjson", "\0\0\0\0", 4);
+    assert_null(ingest("{\"source\": \"in/a.ndjson\", " TARGET "}", &err));
+    assert_non_null(strstr(err.message, "in/a.ndjson:1: NUL bytes where the file should begin"));
+
+    err = (struct err){0};
+    write_bytes("in/a.ndjson", "{\"a\":1}\n\0\0\n", 11);
+    write_bytes("in/a.csv", "a,b\n1,x\n\0\0\n", 11);
+    for (size_t i = 0; i < 2; i++) {
+        json_t *outputs = ingest(i == 0 ? "{\"source\": \"in/a.csv\", " A_AND_B "}"
+                                        : "{\"source\": \"in/a.ndjson\", " A_AND_B "}",
+                                 &err);
+        assert_non_null(outputs);
+        json_decref(outputs);
+        char *rejects = rejected();
+        assert_string_equal(rejects, i == 0 ? "a.csv|3|-|-|NUL bytes, so this is no text"
+                                            : "a.ndjson|2|-|-|NUL bytes, so this is no text");
+        free(rejects);
+        assert_int_equal(system("rm -rf lake lake.millrace"), 0);
     }
 }
 
