@@ -58,13 +58,12 @@ static void refuse(const char *name, const char *type, const json_t *value, stru
     bool is_bare = json_is_number(value) || json_is_boolean(value);
     char *text = NULL;
 
-    /* On a command line a number is easily taken for a text. */
+    /* A number is easily taken for a text: years, versions, postcodes. */
     if (is_bare && strcmp(type, "string") == 0)
         text = json_dumps(value, JSON_ENCODE_ANY);
     if (text != NULL)
-        err_set(err, ERR_INVALID,
-                "param %.250s must be a string, not %s (write -p '%.250s=\"%s\"')", name,
-                type_in_words(type_of(value)), name, text);
+        err_set(err, ERR_INVALID, "param %.250s must be a string, not %s: write \"%s\"", name,
+                type_in_words(type_of(value)), text);
     else
         err_set(err, ERR_INVALID, "param %.250s must be %s, not %s", name, type_in_words(type),
                 type_in_words(type_of(value)));

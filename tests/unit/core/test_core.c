@@ -114,19 +114,19 @@ static void test_conf_of_wrong_type(void **state)
         const char *conf;
         const char *message; /* NULL: accepted */
     } rows[] = {
-        {"{\"i\": \"abc\"}",        "param i must be an integer, not a string"                     },
-        {"{\"i\": 1.5}",            "param i must be an integer, not a number"                     },
-        {"{\"i\": null}",           "param i must be an integer, not null"                         },
-        {"{\"n\": [1]}",            "param n must be a number, not an array"                       },
-        {"{\"b\": 1}",              "param b must be a boolean, not an integer"                    },
-        {"{\"l\": {}}",             "param l must be an array, not an object"                      },
-        {"{\"o\": false}",          "param o must be an object, not a boolean"                     },
-        {"{\"s\": 5}",              "param s must be a string, not an integer (write -p 's=\"5\"')"},
-        {"{\"s\": null}",           "param s must be a string, not null"                           },
-        {"{\"i\": 1, \"n\": 2}",    NULL                                                           },
-        {"{\"n\": 2.5, \"o\": {}}", NULL                                                           },
-        {"{\"o\": null}",           NULL                                                           },
-        {"{\"free\": [1]}",         NULL                                                           },
+        {"{\"i\": \"abc\"}",        "param i must be an integer, not a string"             },
+        {"{\"i\": 1.5}",            "param i must be an integer, not a number"             },
+        {"{\"i\": null}",           "param i must be an integer, not null"                 },
+        {"{\"n\": [1]}",            "param n must be a number, not an array"               },
+        {"{\"b\": 1}",              "param b must be a boolean, not an integer"            },
+        {"{\"l\": {}}",             "param l must be an array, not an object"              },
+        {"{\"o\": false}",          "param o must be an object, not a boolean"             },
+        {"{\"s\": 5}",              "param s must be a string, not an integer: write \"5\""},
+        {"{\"s\": null}",           "param s must be a string, not null"                   },
+        {"{\"i\": 1, \"n\": 2}",    NULL                                                   },
+        {"{\"n\": 2.5, \"o\": {}}", NULL                                                   },
+        {"{\"o\": null}",           NULL                                                   },
+        {"{\"free\": [1]}",         NULL                                                   },
     };
 
     (void)state;
