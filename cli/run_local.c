@@ -264,6 +264,7 @@ static void tell_worker_to_end(struct local *local, int exit_code)
         /* The second one stops its attempts; the pause keeps the two from becoming one. */
         uv_sleep(SIGNAL_PAUSE_MS);
         scheduler_signal_workers(local->scheduler, SIGTERM);
+        scheduler_give_back(local->scheduler);
     }
     if (local->is_worker_running && scheduler_worker_count(local->scheduler) == 0)
         (void)uv_process_kill(&local->process, SIGTERM);

@@ -1,5 +1,6 @@
 #include "scheduler/scheduler.h"
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -172,6 +173,15 @@ size_t scheduler_worker_count(const struct scheduler *scheduler)
 void scheduler_signal_workers(const struct scheduler *scheduler, int number)
 {
     peers_signal_workers(scheduler->peers, number);
+}
+
+void scheduler_give_back(struct scheduler *scheduler)
+{
+    loop_turn(scheduler);
+    if (scheduler->has_ended)
+        return;
+    core_give_back(scheduler->core, clock_wall_us(), &scheduler->decisions);
+    turn_ask(scheduler);
 }
 
 bool scheduler_has_attempts(const struct scheduler *scheduler)

@@ -45,6 +45,10 @@ size_t scheduler_worker_count(const struct scheduler *scheduler);
 /* Whether a worker has, or may have, an attempt of ours. */
 bool scheduler_has_attempts(const struct scheduler *scheduler);
 
+/* Before scheduler_stop(), when the workers are told to stop their attempts: these then cost no
+ * try. */
+void scheduler_give_back(struct scheduler *scheduler);
+
 /* Sends a signal to every connected worker (SIGTERM: end after the attempts; twice: stop them). */
 void scheduler_signal_workers(const struct scheduler *scheduler, int number);
 

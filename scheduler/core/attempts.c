@@ -291,6 +291,18 @@ void attempts_lost(struct core *core, struct attempt_live *attempt)
     end_attempt(core, attempt, &ending);
 }
 
+void attempts_give_back(struct core *core)
+{
+    while (core->attempts != NULL) {
+        struct ending ending = {.outcome = OUTCOME_WORKER_LOST,
+                                .exit_code = -1,
+                                .ended_at_us = core->now_us,
+                                .reason = "interrupted",
+                                .is_given_back = true};
+        end_attempt(core, core->attempts, &ending);
+    }
+}
+
 void attempts_lost_task(struct core *core, struct task *task, const char *reason)
 {
     struct ending ending = {.outcome = OUTCOME_WORKER_LOST,

@@ -92,6 +92,14 @@ void core_restored(struct core *core, int64_t now_us, struct decisions *out)
     finish(core);
 }
 
+void core_give_back(struct core *core, int64_t now_us, struct decisions *out)
+{
+    begin(core, now_us, out);
+    workers_retire(core);
+    attempts_give_back(core);
+    finish(core);
+}
+
 void core_step(struct core *core, const struct event *event, struct decisions *out)
 {
     begin(core, event->now_us, out);

@@ -46,6 +46,10 @@ void core_restored(struct core *core, int64_t now_us, struct decisions *out);
 /* Handles one event; appends to `out`. */
 void core_step(struct core *core, const struct event *event, struct decisions *out);
 
+/* Before an end of which the workers are told to stop what they run: all live attempts end as given
+ * back, which costs their tasks no try, and nothing more is given out. */
+void core_give_back(struct core *core, int64_t now_us, struct decisions *out);
+
 /* When the core wants an EVENT_TICK: an instant (maybe past: at once), or INT64_MAX for never. */
 int64_t core_next_wakeup(const struct core *core);
 

@@ -83,6 +83,7 @@ struct worker *workers_pick(const struct core *core, bool is_shared);
 void workers_pace(struct worker *worker, int64_t duration_us);
 void workers_up(struct core *core, const struct event_worker_up *event);
 void workers_gone(struct core *core, const char *instance);
+void workers_retire(struct core *core); /* nothing more is given to those that are there */
 void workers_forget(struct core *core, const char *worker, const char *token, bool stop);
 void workers_free(struct core *core);
 
@@ -94,6 +95,8 @@ void attempts_started(struct core *core, const struct event_attempt_started *eve
 void attempts_ended(struct core *core, const struct event_attempt_ended *event);
 void attempts_lost(struct core *core, struct attempt_live *attempt);
 void attempts_free(struct attempt_live *attempt);
+/* All that are live, as interrupted: they cost no try. */
+void attempts_give_back(struct core *core);
 void attempts_lost_task(struct core *core, struct task *task, const char *reason);
 
 /* render.c */

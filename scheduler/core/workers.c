@@ -98,6 +98,12 @@ void workers_up(struct core *core, const struct event_worker_up *event)
     }
 }
 
+void workers_retire(struct core *core)
+{
+    for (struct worker *worker = core->workers; worker != NULL; worker = worker->hh.next)
+        worker->is_known = false;
+}
+
 void workers_gone(struct core *core, const char *instance)
 {
     struct worker *worker = NULL;

@@ -89,6 +89,20 @@ class Run(Case):
         self.ends(process, "run.log")
         self.assertEqual(self.started(), 1, "the attempt outlives the server")
 
+    def test_an_interrupted_run_goes_on_without_failures(self):
+        first = self.run_file("one.yaml", "first.log")
+        wait_until(self.started, what="the attempt")
+        first.send_signal(signal.SIGINT)
+        self.ends(first, "first.log", 130)
+        self.go()
+        done = self.project.command("run", "one.yaml")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("going on with the run", done.stderr)
+        self.assertNotIn("worker_lost", done.stderr)
+        self.assertNotIn("failed", done.stderr)
+        self.assertEqual([state for _, state in self.rows("one")], ["success"])
+        self.assertEqual(self.started(), 2)
+
     def test_a_run_of_another_dag(self):
         self.assertEqual(self.project.command("run", "other.yaml").returncode, 0)
         first = self.run_file("one.yaml", "first.log")
