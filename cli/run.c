@@ -136,7 +136,8 @@ static bool check_params(const struct run_options *options, const struct dag *da
             continue; /* remote_conf() says what is wrong with it */
         char name[256];
         (void)snprintf(name, sizeof(name), "%.*s", (int)end, pair.ptr);
-        if (json_object_get(dag->params, name) != NULL)
+        if (json_object_get(dag->params, name) != NULL ||
+            json_object_get(dag->param_types, name) != NULL)
             continue;
         struct buf known = {0};
         const char *key;

@@ -189,7 +189,8 @@ static void set_owner(const struct folders *folders, const char *path, const cha
         int lock = lock_owners(folders);
 
         (void)unlink(owner);
-        (void)symlink(instance, owner);
+        if (symlink(instance, owner) < 0)
+            log_debug("folder_without_owner", "folder=\"%s\"", path);
         if (lock >= 0)
             (void)close(lock);
     }
