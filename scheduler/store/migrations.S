@@ -1,7 +1,11 @@
 /* The SQL text of each migration, NUL-terminated; listed in migrate.c. */
-    .section .rodata
-    .global store_migration_1
-store_migration_1:
-    .incbin "scheduler/store/schema.sql"
+    .macro migration number, file
+    .global store_migration_\number
+store_migration_\number:
+    .incbin "\file"
     .byte 0
+    .endm
+
+    .section .rodata
+    migration 1, "scheduler/store/schema.sql"
     .section .note.GNU-stack, "", @progbits
