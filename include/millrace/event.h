@@ -17,6 +17,7 @@ enum event_kind {
     EVENT_TRIGGER,          /* command: a manual run */
     EVENT_BACKFILL_CREATE,  /* command */
     EVENT_BACKFILL_CONTROL, /* command: pause, unpause, cancel */
+    EVENT_POOL_SET,         /* command: a pool is made, or gets another number of slots */
     EVENT_WORKER_UP,        /* a worker (re)connected and told what it has */
     EVENT_WORKER_GONE,      /* proof that a worker instance no longer exists */
     EVENT_ATTEMPT_STARTED,
@@ -120,6 +121,10 @@ struct event {
             int64_t id;
             enum backfill_control action;
         } backfill_control;
+        struct {
+            const char *name;
+            int64_t slots; /* -1 = unlimited; fewer than are taken hold back new starts only */
+        } pool_set;
         struct event_worker_up worker_up;
         struct {
             const char *instance;

@@ -125,6 +125,9 @@ void core_step(struct core *core, const struct event *event, struct decisions *o
     case EVENT_BACKFILL_CONTROL:
         backfill_control(core, event);
         break;
+    case EVENT_POOL_SET:
+        pools_set(core, event);
+        break;
     case EVENT_WORKER_UP:
         workers_up(core, &event->as.worker_up);
         break;

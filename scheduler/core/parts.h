@@ -65,6 +65,7 @@ int64_t retry_at(const struct task *task, int64_t ended_at_us);
 /* pools.c */
 struct pool *pools_find(struct core *core, const char *name); /* unknown: one without slots */
 void pools_add(struct core *core, const struct core_pool *config);
+void pools_set(struct core *core, const struct event *event);
 bool pool_fits(const struct pool *pool, int64_t slots);
 
 /* ready.c */

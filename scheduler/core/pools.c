@@ -37,6 +37,14 @@ void pools_add(struct core *core, const struct core_pool *config)
     pool->slots = config->slots;
 }
 
+void pools_set(struct core *core, const struct event *event)
+{
+    const struct core_pool pool = {event->as.pool_set.name, event->as.pool_set.slots};
+
+    pools_add(core, &pool);
+    reply_done(core, event, 0);
+}
+
 bool pool_fits(const struct pool *pool, int64_t slots)
 {
     return pool->slots < 0 || (pool->exists && slots <= pool->slots - pool->used);

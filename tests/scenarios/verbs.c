@@ -204,6 +204,19 @@ static void do_backfill_cancel(struct scenario *s, char **words)
     control(s, words, BACKFILL_CANCEL);
 }
 
+static void do_pool_set(struct scenario *s, char **words)
+{
+    struct event event = {.kind = EVENT_POOL_SET, .request = 1};
+    struct world *world = &s->world;
+
+    event.as.pool_set.name = words[1];
+    event.as.pool_set.slots = read_number(s, words[2]);
+    for (size_t i = 0; i < world->pool_count; i++)
+        if (strcmp(world->pools[i].name, words[1]) == 0)
+            world->pools[i].slots = event.as.pool_set.slots; /* so it is after a restart, too */
+    world_step(world, &event);
+}
+
 static const struct {
     const char *name;
     int arguments; /* at least */
@@ -229,6 +242,7 @@ static const struct {
     {"backfill_pause",   1, do_backfill_pause  },
     {"backfill_unpause", 1, do_backfill_unpause},
     {"backfill_cancel",  1, do_backfill_cancel },
+    {"pool_set",         2, do_pool_set        },
 };
 
 /* Splits in place at blanks; returns the number of words. */
