@@ -107,6 +107,7 @@ static void fail_tasks(struct decisions *out, const struct run_rows *rows, const
         row.worker = arena_strdup(&out->arena, row.worker);
         row.reason = arena_strdup(&out->arena, reason);
         row.rendered = arena_strdup(&out->arena, row.rendered);
+        row.stop_reason = arena_strdup(&out->arena, row.stop_reason);
         row.outputs = NULL;
         decisions_add(out, DECIDE_ATTEMPT)->as.attempt = row;
     }
@@ -133,7 +134,8 @@ static void end_unreadable(struct scheduler *scheduler, const struct run_row *ro
     log_error("run_not_recovered", "dag=%s run=%s", row->dag_id, row->run_id);
     buf_printf(&reason, "version_unreadable: %s", why);
     fail_tasks(&scheduler->decisions, rows, buf_text(&reason));
-    core_restore_unreadable_run(scheduler->core, row, buf_text(&reason));
+    if (!run_state_is_final(row->state))
+        core_restore_unreadable_run(scheduler->core, row, buf_text(&reason));
     buf_release(&reason);
 }
 

@@ -86,6 +86,9 @@ struct attempt_row {
     const char *reason;
     const char *rendered; /* {"options":…,"env":…} as sent to the worker */
     const char *outputs;  /* JSON object; NULL until success */
+    /* Why its worker was told to end it; NULL = it was not. What it reports then changes nothing
+     * but this row. */
+    const char *stop_reason;
 };
 
 struct backfill_row {

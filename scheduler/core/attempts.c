@@ -36,6 +36,7 @@ static struct attempt_live *bind_new(struct core *core, struct task *task, struc
     attempt->row.rendered = arena_strdup(&attempt->arena, row->rendered);
     attempt->row.reason = NULL;
     attempt->row.outputs = NULL;
+    attempt->row.stop_reason = arena_strdup(&attempt->arena, row->stop_reason);
     attempt->task = task;
     attempt->worker = worker;
     task->attempt = attempt;
@@ -48,6 +49,8 @@ static struct attempt_live *bind_new(struct core *core, struct task *task, struc
 void attempts_bind(struct core *core, struct task *task, const struct attempt_row *row)
 {
     (void)bind_new(core, task, workers_get(core, row->worker == NULL ? "" : row->worker), row);
+    if (row->stop_reason != NULL)
+        task->run->stopping++;
 }
 
 void attempts_start(struct core *core, const struct attempt_live *attempt)
@@ -164,7 +167,10 @@ static void end_attempt(struct core *core, struct attempt_live *attempt,
 {
     struct task *task = attempt->task;
     const char *reason = ending_reason(core, task, ending);
+    bool was_stopped = attempt->row.stop_reason != NULL;
 
+    if (was_stopped && ending->outcome != OUTCOME_SUCCESS)
+        reason = attempt->row.stop_reason;
     attempt->row.state = final_state(ending->outcome);
     attempt->row.outcome = ending->outcome;
     attempt->row.exit_code = ending->exit_code;
@@ -179,10 +185,16 @@ static void end_attempt(struct core *core, struct attempt_live *attempt,
     HASH_DEL(core->attempts, attempt);
     DL_DELETE2(attempt->worker->attempts, attempt, previous, next);
     task->attempt = NULL;
-    keep_outputs(task, attempt->row.outputs);
-    task_after(core, task, ending, reason);
-    ready_run_limit(task->run);
     retire_attempt(core, attempt);
+    if (!was_stopped || task->state == TASK_SUCCESS)
+        keep_outputs(task, attempt->row.outputs);
+    if (was_stopped)
+        task_stopped(core, task);
+    else
+        task_after(core, task, ending, reason);
+    ready_run_limit(task->run);
+    if (was_stopped)
+        run_attempt_stopped(core, task->run);
 }
 
 void attempts_new(struct core *core, struct task *task, struct worker *worker)
@@ -233,7 +245,8 @@ static struct attempt_live *find(const struct core *core, const char *token)
 static void set_started(struct attempt_live *attempt, int64_t started_at_us)
 {
     attempt->row.started_at_us = started_at_us;
-    attempt->task->started_at_us = started_at_us;
+    if (attempt->row.stop_reason == NULL)
+        attempt->task->started_at_us = started_at_us;
 }
 
 void attempts_started(struct core *core, const struct event_attempt_started *event)
@@ -250,7 +263,8 @@ void attempts_started(struct core *core, const struct event_attempt_started *eve
     attempt->row.pid = event->pid;
     set_started(attempt, event->started_at_us != 0 ? event->started_at_us : core->now_us);
     tell(core, attempt, DECIDE_ATTEMPT);
-    task_move(core, attempt->task, TASK_RUNNING, NULL);
+    if (attempt->row.stop_reason == NULL)
+        task_move(core, attempt->task, TASK_RUNNING, NULL);
 }
 
 void attempts_ended(struct core *core, const struct event_attempt_ended *event)
@@ -280,6 +294,33 @@ void attempts_ended(struct core *core, const struct event_attempt_ended *event)
     if (ending.is_given_back)
         attempt->worker->is_known = false; /* it would give back the next ones too */
     workers_forget(core, attempt->row.worker, event->token, false);
+    end_attempt(core, attempt, &ending);
+}
+
+void attempts_stop_again(struct core *core, const struct attempt_live *attempt)
+{
+    struct decision *decision = decisions_add(core->out, DECIDE_STOP);
+
+    decision->as.token.worker = attempt->row.worker;
+    decision->as.token.token = attempt->row.token;
+    decision->as.token.reason = attempt->row.stop_reason;
+}
+
+void attempts_stop(struct core *core, struct attempt_live *attempt, const char *reason)
+{
+    if (attempt->row.stop_reason != NULL)
+        return;
+    attempt->row.stop_reason = arena_strdup(&attempt->arena, reason == NULL ? "stopped" : reason);
+    attempt->task->run->stopping++;
+    tell(core, attempt, DECIDE_ATTEMPT);
+    attempts_stop_again(core, attempt);
+}
+
+void attempts_never_reached(struct core *core, struct attempt_live *attempt)
+{
+    struct ending ending = {
+        .outcome = OUTCOME_STOPPED, .exit_code = -1, .ended_at_us = core->now_us};
+
     end_attempt(core, attempt, &ending);
 }
 

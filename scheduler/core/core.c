@@ -183,5 +183,5 @@ bool core_run_is_live(const struct core *core, int64_t run_id)
     struct run *run = NULL;
 
     HASH_FIND(hh, core->runs, &run_id, sizeof(run_id), run);
-    return run != NULL;
+    return run != NULL && !run_state_is_final(run->row.state);
 }

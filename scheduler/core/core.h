@@ -31,8 +31,8 @@ struct core *core_new(const struct core_config *config);
 void core_free(struct core *core);
 
 /* Recovery, the only start-up: hand over what the store has, in this order (DAGs and their current
- * versions, live backfills, runs not final), then core_restored() once. Rows are copied;
- * a DAG version gets a reference. */
+ * versions, live backfills, runs not final or with attempts that have to stop), then
+ * core_restored() once. Rows are copied; a DAG version gets a reference. */
 void core_restore_dag(struct core *core, const struct dag_row *row, struct dag *current);
 void core_restore_backfill(struct core *core, const struct backfill_row *row);
 void core_restore_run(struct core *core, const struct run_row *row, struct dag *version,

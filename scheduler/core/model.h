@@ -114,14 +114,15 @@ struct run {
     uint32_t waiting;     /* tasks in state none */
     uint32_t unfinished;  /* tasks not final */
     uint32_t failed_leaf; /* the first leaf in a failed state, or UINT32_MAX */
-    int64_t active;       /* tasks queued or running */
+    int64_t active;       /* tasks queued, running or restarting */
+    uint32_t stopping;    /* attempts told to stop: the run stays in memory until they have ended */
     struct ready_queue **queues;
     size_t queue_count;
     struct heap_node queued; /* among the runs that may start, of its DAG or backfill */
     struct timer timer;      /* TIMER_RUN: run_after */
     json_t *conf;            /* parsed when first needed */
     const char *unreadable;  /* while recovering: why its version can't be read */
-    UT_hash_handle hh;       /* by row.id, while it is live */
+    UT_hash_handle hh;       /* by row.id, while it is live or has attempts that stop */
     /* By "dag/run id" and "dag/logical date", until the turn is over: what the store was asked
      * before the step may not know runs of the same turn. */
     char *name_key;

@@ -33,6 +33,10 @@ void run_enqueue(struct core *core, struct run *run); /* queued: by run_after */
 void run_start(struct core *core, struct run *run);
 void run_check_end(struct core *core, struct run *run);
 void run_end(struct core *core, struct run *run, enum run_state state, const char *reason);
+/* Ends all tasks that are not over, for a run that ends before its time: those with an attempt are
+ * stopped and fail, the others are skipped. The run itself is the caller's to end. */
+void run_stop_tasks(struct core *core, struct run *run, const char *reason);
+void run_attempt_stopped(struct core *core, struct run *run); /* one of those told to stop */
 void run_free(struct core *core, struct run *run);
 int64_t run_sort_date(const struct run *run); /* logical date, or run_after without one */
 bool run_known_by_name(const struct core *core, const char *dag_id, const char *run_id);
@@ -44,6 +48,10 @@ void trigger_run(struct core *core, const struct event *event);
 /* task.c */
 void task_move(struct core *core, struct task *task, enum task_state to, const char *reason);
 void task_schedule(struct core *core, struct task *task);
+/* Ends a task from outside, whatever it does: it leaves what it waits for, and its attempt is told
+ * to stop. A task in that state stays as it is. */
+void task_decide(struct core *core, struct task *task, enum task_state to, const char *reason);
+void task_stopped(struct core *core, struct task *task); /* the attempt that was told to stop */
 void task_tell_scheduled(struct core *core, struct task *task, const char *reason);
 void task_evaluate(struct core *core, struct task *task, const struct task *cause);
 void tasks_settle(struct core *core);
@@ -70,6 +78,7 @@ bool pool_fits(const struct pool *pool, int64_t slots);
 
 /* ready.c */
 void ready_push(struct core *core, struct task *task);
+void ready_remove(struct task *task);
 void ready_run_limit(struct run *run); /* its active count has changed */
 void ready_dispatch(struct core *core);
 const char *ready_why(struct core *core, const struct task *task); /* why it waits */
@@ -95,6 +104,11 @@ void attempts_start(struct core *core, const struct attempt_live *attempt);
 void attempts_started(struct core *core, const struct event_attempt_started *event);
 void attempts_ended(struct core *core, const struct event_attempt_ended *event);
 void attempts_lost(struct core *core, struct attempt_live *attempt);
+/* Tells the worker to end an attempt, whose task no longer waits for what it reports. It keeps what
+ * it occupies until it has ended. */
+void attempts_stop(struct core *core, struct attempt_live *attempt, const char *reason);
+void attempts_stop_again(struct core *core, const struct attempt_live *attempt);
+void attempts_never_reached(struct core *core, struct attempt_live *attempt);
 void attempts_free(struct attempt_live *attempt);
 /* All that are live, as interrupted: they cost no try. */
 void attempts_give_back(struct core *core);

@@ -109,6 +109,23 @@ void ready_push(struct core *core, struct task *task)
     place_queue(queue);
 }
 
+void ready_remove(struct task *task)
+{
+    struct run *run = task->run;
+
+    for (size_t i = 0; i < run->queue_count; i++) {
+        struct ready_queue *queue = run->queues[i];
+        struct heap_node *const *nodes = queue->tasks.nodes;
+        if (task->ready.place > queue->tasks.count || nodes[task->ready.place - 1] != &task->ready)
+            continue;
+        if (queue->node.place != 0)
+            heap_remove(&queue->lane->queues, &queue->node);
+        heap_remove(&queue->tasks, &task->ready);
+        place_queue(queue);
+        return;
+    }
+}
+
 void ready_run_limit(struct run *run)
 {
     for (size_t i = 0; i < run->queue_count; i++)

@@ -34,6 +34,7 @@ enum recovery {
     RECOVER_TIMER,   /* it waits for its next try */
     RECOVER_SETTLED, /* it is over, and its downstreams count it */
     RECOVER_LOST,    /* torn: no attempt to wait for; as if its worker was lost */
+    RECOVER_STOPPED, /* torn: no attempt that has to stop */
 };
 
 static const enum recovery recoveries[TASK_STATE_COUNT][2] = {
@@ -50,7 +51,7 @@ static const enum recovery recoveries[TASK_STATE_COUNT][2] = {
     [TASK_SKIPPED] = {RECOVER_SETTLED, RECOVER_SETTLED},
     [TASK_REMOVED] = {RECOVER_SETTLED, RECOVER_SETTLED},
     [TASK_DEFERRED] = {RECOVER_NOTHING, RECOVER_NOTHING},
-    [TASK_RESTARTING] = {RECOVER_NOTHING, RECOVER_NOTHING},
+    [TASK_RESTARTING] = {RECOVER_STOPPED, RECOVER_BIND   },
 };
 
 /* What the attempts say of each task, gathered in one pass. */
@@ -74,6 +75,16 @@ static struct attempts_of_task *gather(struct arena *arena, uint32_t task_count,
             of->last_try = attempts[i].try_number;
     }
     return by_task;
+}
+
+/* The task does not wait for this attempt any more, so that it must have been told to stop. */
+static void bind_stopping(struct core *core, struct task *task, const struct attempt_row *row)
+{
+    struct attempt_row copy = *row;
+
+    if (copy.stop_reason == NULL)
+        copy.stop_reason = "task_is_over"; /* torn */
+    attempts_bind(core, task, &copy);
 }
 
 static void restore_task(struct core *core, struct task *task, const struct task_row *row,
@@ -106,13 +117,18 @@ static void restore_task(struct core *core, struct task *task, const struct task
         break;
     case RECOVER_BIND:
         run->active++;
-        attempts_bind(core, task, attempts->live);
+        if (row->state == TASK_RESTARTING)
+            bind_stopping(core, task, attempts->live);
+        else
+            attempts_bind(core, task, attempts->live);
         break;
     case RECOVER_TIMER:
         task->timer.kind = TIMER_RETRY;
         timer_arm(core, &core->timers, &task->timer, task->retry_at_us);
         break;
     case RECOVER_SETTLED:
+        if (attempts->live != NULL)
+            bind_stopping(core, task, attempts->live);
         run->unfinished--;
         if (task_state_is_failed(row->state) && task_spec(task)->downstream_count == 0 &&
             run->failed_leaf == UINT32_MAX)
@@ -121,6 +137,7 @@ static void restore_task(struct core *core, struct task *task, const struct task
             tally_add(&run->tasks[task_spec(task)->downstream[i]].tally, row->state);
         break;
     case RECOVER_LOST:
+    case RECOVER_STOPPED:
         run->active++;
         break;
     }
@@ -159,7 +176,7 @@ void core_restore_run(struct core *core, const struct run_row *row, struct dag *
     struct dag_entry *entry = dags_find(core, row->dag_id);
     struct arena scratch = {0};
 
-    assert(entry != NULL && !run_state_is_final(row->state));
+    assert(entry != NULL);
     struct run *run = run_new(core, entry, version, row);
     const struct attempts_of_task *of =
         gather(&scratch, version->task_count, attempts, attempt_count);
@@ -198,6 +215,8 @@ static void resume(struct core *core, struct run *run)
         else if ((task->state == TASK_QUEUED || task->state == TASK_RUNNING) &&
                  task->attempt == NULL)
             attempts_lost_task(core, task, "worker_lost");
+        else if (task->state == TASK_RESTARTING && task->attempt == NULL)
+            task_stopped(core, task);
     }
     run_check_end(core, run);
 }

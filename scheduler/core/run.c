@@ -108,6 +108,8 @@ struct run *run_new(struct core *core, struct dag_entry *entry, struct dag *vers
     init_tasks(run);
     HASH_ADD(hh, core->runs, row.id, sizeof(run->row.id), run);
     index_run(core, run);
+    if (run_state_is_final(row->state))
+        return run;
     if (run->backfill != NULL)
         run->backfill->live_runs++;
     else
@@ -216,12 +218,36 @@ void run_check_end(struct core *core, struct run *run)
                           task_spec(leaf)->task_id));
 }
 
+static void forget(struct core *core, struct run *run)
+{
+    HASH_DEL(core->runs, run);
+    retire_run(core, run);
+}
+
+void run_stop_tasks(struct core *core, struct run *run, const char *reason)
+{
+    for (uint32_t i = 0; i < run->dag->task_count; i++) {
+        struct task *task = &run->tasks[i];
+        if (!task_state_is_final(task->state))
+            task_decide(core, task, task->attempt != NULL ? TASK_FAILED : TASK_SKIPPED, reason);
+    }
+}
+
+void run_attempt_stopped(struct core *core, struct run *run)
+{
+    run->stopping--;
+    if (run_state_is_final(run->row.state) && run->stopping == 0)
+        forget(core, run);
+    else
+        run_check_end(core, run);
+}
+
 void run_end(struct core *core, struct run *run, enum run_state state, const char *reason)
 {
     run->row.ended_at_us = core->now_us;
     move(core, run, state, reason);
-    HASH_DEL(core->runs, run);
-    retire_run(core, run);
+    if (run->stopping == 0)
+        forget(core, run);
     if (run->backfill != NULL) {
         run->backfill->live_runs--;
         backfill_run_ended(core, run->backfill, state);

@@ -41,22 +41,79 @@ static struct task **append(struct task ***items, size_t *count, size_t *capacit
     return &(*items)[(*count)++];
 }
 
+static bool is_active(enum task_state state)
+{
+    return state == TASK_QUEUED || state == TASK_RUNNING || state == TASK_RESTARTING;
+}
+
+static bool is_failed_leaf(const struct task *task)
+{
+    return task_state_is_failed(task->state) && task_spec(task)->downstream_count == 0;
+}
+
+/* Another one in place of a failed leaf that was cleared or marked; tasks are cleared in order, so
+ * that the next one is near. */
+static uint32_t next_failed_leaf(const struct run *run, uint32_t after)
+{
+    uint32_t count = run->dag->task_count;
+
+    for (uint32_t i = 1; i < count; i++)
+        if (is_failed_leaf(&run->tasks[(after + i) % count]))
+            return (after + i) % count;
+    return UINT32_MAX;
+}
+
 /* What the run counts of its tasks. */
 static void count_change(struct task *task, enum task_state from)
 {
     struct run *run = task->run;
-    bool was_active = from == TASK_QUEUED || from == TASK_RUNNING;
-    bool is_active = task->state == TASK_QUEUED || task->state == TASK_RUNNING;
+    bool was_final = task_state_is_final(from);
 
-    if (from == TASK_NONE)
-        run->waiting--;
-    run->active += is_active - was_active;
-    if (!task_state_is_final(task->state))
-        return;
-    run->unfinished--;
-    if (task_state_is_failed(task->state) && task_spec(task)->downstream_count == 0 &&
-        run->failed_leaf == UINT32_MAX)
+    run->waiting = run->waiting + (task->state == TASK_NONE) - (from == TASK_NONE);
+    run->active += is_active(task->state) - is_active(from);
+    run->unfinished = run->unfinished + was_final - task_state_is_final(task->state);
+    if (run->failed_leaf == task->index && was_final)
+        run->failed_leaf = next_failed_leaf(run, task->index);
+    if (is_failed_leaf(task) && run->failed_leaf == UINT32_MAX)
         run->failed_leaf = task->index;
+}
+
+static void tally_change(struct tally *tally, enum task_state state, int by)
+{
+    switch (state) {
+    case TASK_SUCCESS:
+        tally->success += (uint32_t)by;
+        break;
+    case TASK_FAILED:
+        tally->failed += (uint32_t)by;
+        break;
+    case TASK_UPSTREAM_FAILED:
+        tally->upstream_failed += (uint32_t)by;
+        break;
+    case TASK_SKIPPED:
+    case TASK_REMOVED:
+        tally->skipped += (uint32_t)by;
+        break;
+    case TASK_NONE:
+    case TASK_SCHEDULED:
+    case TASK_QUEUED:
+    case TASK_RUNNING:
+    case TASK_UP_FOR_RETRY:
+    case TASK_UP_FOR_RESCHEDULE:
+    case TASK_DEFERRED:
+    case TASK_RESTARTING:
+    case TASK_STATE_COUNT:
+        break;
+    }
+}
+
+/* A task that is not over any more, or not in that way: its downstreams count it no longer. */
+static void unsettle(const struct task *task, enum task_state from)
+{
+    const struct dag_task *spec = task_spec(task);
+
+    for (uint32_t i = 0; i < spec->downstream_count; i++)
+        tally_change(&task->run->tasks[spec->downstream[i]].tally, from, -1);
 }
 
 void task_move(struct core *core, struct task *task, enum task_state to, const char *reason)
@@ -66,6 +123,8 @@ void task_move(struct core *core, struct task *task, enum task_state to, const c
     assert(task_state_edge_is_legal(from, to));
     if (task->is_fresh)
         task_tell_scheduled(core, task, NULL);
+    if (task_state_is_final(from))
+        unsettle(task, from);
     task->state = to;
     count_change(task, from);
     if (task_state_is_final(to)) {
@@ -101,31 +160,7 @@ void task_schedule(struct core *core, struct task *task)
 
 void tally_add(struct tally *tally, enum task_state state)
 {
-    switch (state) {
-    case TASK_SUCCESS:
-        tally->success++;
-        break;
-    case TASK_FAILED:
-        tally->failed++;
-        break;
-    case TASK_UPSTREAM_FAILED:
-        tally->upstream_failed++;
-        break;
-    case TASK_SKIPPED:
-    case TASK_REMOVED:
-        tally->skipped++;
-        break;
-    case TASK_NONE:
-    case TASK_SCHEDULED:
-    case TASK_QUEUED:
-    case TASK_RUNNING:
-    case TASK_UP_FOR_RETRY:
-    case TASK_UP_FOR_RESCHEDULE:
-    case TASK_DEFERRED:
-    case TASK_RESTARTING:
-    case TASK_STATE_COUNT:
-        break;
-    }
+    tally_change(tally, state, 1);
 }
 
 void task_evaluate(struct core *core, struct task *task, const struct task *cause)
@@ -151,6 +186,43 @@ void task_evaluate(struct core *core, struct task *task, const struct task *caus
     task_move(core, task, verdict == VERDICT_SKIP ? TASK_SKIPPED : TASK_UPSTREAM_FAILED, reason);
 }
 
+/* Takes a task out of whatever would move it on, and tells its attempt to stop. */
+static void withdraw(struct core *core, struct task *task, const char *reason)
+{
+    if (task->ready.place != 0)
+        ready_remove(task);
+    timer_disarm(&core->timers, &task->timer);
+    if (task->attempt != NULL)
+        attempts_stop(core, task->attempt, reason);
+}
+
+void task_decide(struct core *core, struct task *task, enum task_state to, const char *reason)
+{
+    if (task->state == to)
+        return;
+    withdraw(core, task, reason);
+    task_move(core, task, to, reason);
+    ready_run_limit(task->run);
+}
+
+/* Back to none, with all its tries ahead of it again. */
+static void start_over(struct core *core, struct task *task, const char *reason)
+{
+    task->scheduled_at_us = task->queued_at_us = 0;
+    task->started_at_us = task->ended_at_us = task->retry_at_us = 0;
+    task->max_tries = task->try_number + task_spec(task)->retries;
+    task_move(core, task, TASK_NONE, reason);
+}
+
+void task_stopped(struct core *core, struct task *task)
+{
+    if (task->state != TASK_RESTARTING)
+        return; /* decided from outside */
+    start_over(core, task, "cleared");
+    if (task->run->row.state == RUN_RUNNING)
+        task_evaluate(core, task, NULL);
+}
+
 void tasks_settle(struct core *core)
 {
     /* The list grows while it is worked off: tasks that end without running join it. */
@@ -161,7 +233,7 @@ void tasks_settle(struct core *core)
         for (uint32_t k = 0; k < spec->downstream_count; k++) {
             struct task *down = &run->tasks[spec->downstream[k]];
             tally_add(&down->tally, task->state);
-            if (down->state == TASK_NONE)
+            if (down->state == TASK_NONE && run->row.state == RUN_RUNNING)
                 task_evaluate(core, down, task);
         }
     }

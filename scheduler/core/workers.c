@@ -91,10 +91,17 @@ void workers_up(struct core *core, const struct event_worker_up *event)
         else
             workers_forget(core, event->instance, event->tokens[i], true);
     }
-    for (struct attempt_live *a = worker->attempts; a != NULL; a = a->next) {
-        if (!a->announced)
-            attempts_start(core, a);
+    struct attempt_live *next = NULL;
+    for (struct attempt_live *a = worker->attempts; a != NULL; a = next) {
+        bool was_announced = a->announced;
+        next = a->next;
         a->announced = false;
+        if (a->row.stop_reason == NULL && !was_announced)
+            attempts_start(core, a);
+        else if (a->row.stop_reason != NULL && was_announced)
+            attempts_stop_again(core, a);
+        else if (a->row.stop_reason != NULL)
+            attempts_never_reached(core, a); /* its start was lost with a connection */
     }
 }
 

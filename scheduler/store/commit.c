@@ -291,6 +291,7 @@ static bool write_attempt(struct commit *commit, const struct attempt_row *row)
     bind_attempt_key(&bind, row);
     bind_attempt_state(&bind, row);
     bind_text(&bind, row->outputs);
+    bind_text(&bind, row->stop_reason);
     return bind_run_one(&bind, commit->err);
 }
 

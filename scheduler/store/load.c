@@ -102,6 +102,7 @@ static bool read_attempt(struct columns *columns, struct attempt_row *row, struc
     row->reason = column_text(columns);
     row->rendered = column_text(columns);
     row->outputs = column_text(columns);
+    row->stop_reason = column_text(columns);
     return true;
 }
 

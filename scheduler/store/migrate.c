@@ -8,10 +8,11 @@
 #include <unistd.h>
 
 extern const char store_migration_1[];
+extern const char store_migration_2[];
 
 const char *const *store_migrations(size_t *ret_count)
 {
-    static const char *const migrations[] = {store_migration_1};
+    static const char *const migrations[] = {store_migration_1, store_migration_2};
 
     *ret_count = sizeof(migrations) / sizeof(migrations[0]);
     return migrations;

@@ -45,7 +45,8 @@ void store_put_pool(struct store *store, const char *name, int64_t slots, const 
 void store_put_idempotency(struct store *store, const char *key, const char *body_hash,
                            int64_t now_us, int64_t status, const char *response);
 
-/* Loading, for recovery. Each calls `each` per row; rows are valid during the call only. `dag_id`
+/* Loading, for recovery. Live runs are those not final, and those with attempts that have to stop.
+ * Each calls `each` per row; rows are valid during the call only. `dag_id`
  * NULL = all DAGs. Live backfills are those not completed, and cancelled ones with live runs. */
 typedef bool (*store_each_dag)(void *context, const struct dag_row *row,
                                const struct version_row *version, struct err *err);

@@ -131,6 +131,13 @@ static void apply_run(struct rows *rows, const struct decision *decision)
         fresh_tasks(run, version(rows, run->row.version_id));
 }
 
+/* Tasks of a run that is not running change only from outside: they are cleared or marked. */
+static bool may_change(const struct stored_run *run, const struct task_row *row)
+{
+    return run->row.state == RUN_RUNNING || row->state == TASK_NONE ||
+           row->state == TASK_RESTARTING || task_state_is_final(row->state);
+}
+
 static void apply_task(struct rows *rows, const struct decision *decision)
 {
     const struct task_row *row = &decision->as.task.row;
@@ -140,7 +147,7 @@ static void apply_task(struct rows *rows, const struct decision *decision)
     struct task_row *stored = &run->tasks[row->task];
     assert(stored->state == decision->as.task.from);
     assert(task_state_edge_is_legal(stored->state, row->state));
-    assert(run->row.state == RUN_RUNNING);
+    assert(may_change(run, row));
     assert(row->try_number <= row->max_tries + 1);
     *stored = *row;
     stored->task_id = arena_strdup(&rows->arena, row->task_id);
@@ -166,6 +173,7 @@ static void apply_attempt(struct rows *rows, const struct decision *decision)
     copy.reason = arena_strdup(&rows->arena, row->reason);
     copy.rendered = arena_strdup(&rows->arena, row->rendered);
     copy.outputs = arena_strdup(&rows->arena, row->outputs);
+    copy.stop_reason = arena_strdup(&rows->arena, row->stop_reason);
     if (decision->kind == DECIDE_ATTEMPT) {
         assert(stored != NULL && (stored->state == TASK_QUEUED || stored->state == TASK_RUNNING));
         *stored = copy;
@@ -253,6 +261,17 @@ void rows_known(const struct rows *rows, const struct core_want *want, struct kn
     }
 }
 
+/* As the store loads it: not final, or with attempts that have to stop. */
+static bool is_loaded(const struct rows *rows, const struct stored_run *run)
+{
+    bool loaded = !run_state_is_final(run->row.state);
+
+    for (size_t i = 0; i < rows->attempt_count && !loaded; i++)
+        loaded = rows->attempts[i].run == run->row.id && rows->attempts[i].ended_at_us == 0 &&
+                 rows->attempts[i].stop_reason != NULL;
+    return loaded;
+}
+
 static bool is_live(const struct rows *rows, const struct backfill_row *backfill)
 {
     bool live = backfill->completed_at_us == 0;
@@ -274,7 +293,7 @@ void rows_restore(const struct rows *rows, struct core *core)
         const struct stored_run *run = &rows->runs[i];
         struct attempt_row *attempts = mem_alloc_array(rows->attempt_count, sizeof(*attempts));
         size_t count = 0;
-        if (!run_state_is_final(run->row.state)) {
+        if (is_loaded(rows, run)) {
             for (size_t k = 0; k < rows->attempt_count; k++)
                 if (rows->attempts[k].run == run->row.id)
                     attempts[count++] = rows->attempts[k];

@@ -57,6 +57,18 @@ static void say_backfill(struct scenario *s, const struct decision *decision)
     buf_release(&text);
 }
 
+static void say_stop(struct scenario *s, const char *token, const char *reason)
+{
+    const struct attempt_row *row = rows_attempt(&s->world.rows, token);
+    const struct stored_run *run = row == NULL ? NULL : rows_run(&s->world.rows, row->run);
+
+    if (run == NULL || row->ended_at_us != 0)
+        say(s, "stop %s (%s)", token, reason);
+    else
+        say(s, "stop %s#%lld (%s)", label(s, row->run, run->dag->tasks[row->task].task_id),
+            (long long)row->try_number, reason);
+}
+
 static void say_reply(struct scenario *s, const struct decision_reply *reply)
 {
     if (reply->err.code != ERR_NONE)
@@ -88,7 +100,7 @@ void tell_decision(void *context, const struct decision *decision)
             s->world.worker_count > 1 ? decision->as.start.worker : "");
         break;
     case DECIDE_STOP:
-        say(s, "stop %s (%s)", decision->as.token.token, decision->as.token.reason);
+        say_stop(s, decision->as.token.token, decision->as.token.reason);
         break;
     case DECIDE_ACK:
         if (rows_attempt(&s->world.rows, decision->as.token.token) == NULL)

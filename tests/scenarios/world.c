@@ -61,8 +61,7 @@ static void carry_out(struct world *world, const struct decision *decision)
 {
     if (decision->kind == DECIDE_START)
         carry_out_start(world, &decision->as.start);
-    if ((decision->kind == DECIDE_STOP || decision->kind == DECIDE_ACK) &&
-        decision->as.token.worker != NULL)
+    if (decision->kind == DECIDE_ACK && decision->as.token.worker != NULL)
         forget_token(world_worker(world, decision->as.token.worker), decision->as.token.token);
 }
 
