@@ -1,5 +1,5 @@
-/* Cron and time zones: golden cases, and an independent minute-by-minute scan on the C library's
- * own time zones. */
+/* Cron and time zones: golden cases and errors. tests/sweep holds them against an independent scan
+ * of every zone. */
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/timefmt.h"
@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -202,144 +201,6 @@ static void test_errors(void **state)
     }
 }
 
-/* An independent reading of "minute hour day month weekday" with plain numbers, lists and stars. */
-struct plain {
-    const char *text;
-    bool minutes[60];
-    bool hours[24];
-    bool any_hour;
-};
-
-/* Numbers end with -1; none at all is a star. */
-static void set_plain(struct plain *p, const int *minutes, const int *hours)
-{
-    p->any_hour = hours[0] < 0;
-    memset(p->minutes, minutes[0] < 0, sizeof(p->minutes));
-    memset(p->hours, p->any_hour, sizeof(p->hours));
-    for (; *minutes >= 0; minutes++)
-        p->minutes[*minutes] = true;
-    for (; *hours >= 0; hours++)
-        p->hours[*hours] = true;
-}
-
-static bool plain_matches(const struct plain *p, int64_t local_minute)
-{
-    int64_t of_day = (local_minute % 1440 + 1440) % 1440;
-
-    return p->minutes[of_day % 60] && p->hours[of_day / 60];
-}
-
-static int64_t libc_local_minute(int64_t utc_minute)
-{
-    time_t second = (time_t)(utc_minute * 60);
-    struct tm tm;
-
-    assert_non_null(localtime_r(&second, &tm));
-    return utc_minute + tm.tm_gmtoff / 60;
-}
-
-/* DESIGN's rule in the words of a clock watched minute by minute: a local time is due when the
- * clock first shows it or anything later; with a wildcard hour every showing counts, and an hour
- * whose tick was lost in a gap that ends within it has it at the gap's end. */
-static bool scan_is_tick(const struct plain *p, int64_t minute, int64_t *peak)
-{
-    int64_t local = libc_local_minute(minute);
-    int64_t before = libc_local_minute(minute - 1);
-    int64_t old_peak = *peak;
-
-    if (local > *peak)
-        *peak = local;
-    if (!p->any_hour) {
-        for (int64_t l = old_peak + 1; l <= local; l++)
-            if (plain_matches(p, l))
-                return true;
-        return false;
-    }
-    if (plain_matches(p, local))
-        return true;
-    if (local - before <= 1 || local % 60 == 0)
-        return false;
-    int64_t hour = local / 60 * 60;
-    bool lost = false;
-    bool left = false;
-    for (int64_t l = before + 1 > hour ? before + 1 : hour; l < local; l++)
-        lost = lost || plain_matches(p, l);
-    for (int64_t l = local; l < hour + 60; l++)
-        left = left || plain_matches(p, l);
-    return lost && !left;
-}
-
-static void scan_window(const struct zone *zone, const char *name, struct plain *p,
-                        const struct cron *cron, int64_t from_us)
-{
-    int64_t first = from_us / US_PER_MINUTE;
-    int64_t peak = INT64_MIN;
-    int64_t next = cron_next(cron, zone, from_us - 1);
-    int64_t last = cron_previous(cron, zone, from_us - 1);
-    char got[TIMEFMT_SIZE];
-
-    for (int64_t m = first - 3000; m < first; m++)
-        (void)scan_is_tick(p, m, &peak);
-    for (int64_t m = first; m < first + 2 * 1440; m++) {
-        int64_t us = m * US_PER_MINUTE;
-        assert_int_equal(zone_offset_us(zone, us) / US_PER_MINUTE, libc_local_minute(m) - m);
-        bool is_tick = scan_is_tick(p, m, &peak);
-        if (is_tick != (next == us))
-            fail_msg("%s in %s: the scan says %d at %s", p->text, name, is_tick,
-                     timefmt_utc(us, got));
-        if (is_tick) {
-            last = us;
-            next = cron_next(cron, zone, us);
-        }
-        assert_int_equal(cron_previous(cron, zone, us), last);
-    }
-}
-
-static void test_scan(void **state)
-{
-    static const char *const zones[] = {
-        "Europe/Brussels",  "America/New_York",  "Australia/Lord_Howe", "Africa/Casablanca",
-        "Pacific/Apia",     "America/Sao_Paulo", "Asia/Kathmandu",      "Antarctica/Troll",
-        "America/St_Johns", "Africa/Cairo"};
-    static const struct {
-        const char *text;
-        int minutes[8];
-        int hours[8];
-    } crons[] = {
-        {"30 2 * * *",          {30, -1},     {2, -1}         },
-        {"0 0 * * *",           {0, -1},      {0, -1}         },
-        {"15,45 0,1,2,3 * * *", {15, 45, -1}, {0, 1, 2, 3, -1}},
-        {"0 * * * *",           {0, -1},      {-1}            },
-        {"30 * * * *",          {30, -1},     {-1}            },
-        {"10 * * * *",          {10, -1},     {-1}            },
-        {"* 2 * * *",           {-1},         {2, -1}         },
-        {"* * * * *",           {-1},         {-1}            },
-        {"59 23 * * *",         {59, -1},     {23, -1}        },
-    };
-
-    (void)state;
-    for (size_t z = 0; z < sizeof(zones) / sizeof(zones[0]); z++) {
-        struct arena arena = {0};
-        const struct zone *zone = load_zone(&arena, zones[z]);
-        assert_int_equal(setenv("TZ", zones[z], 1), 0);
-        tzset();
-        int64_t t = at("2010-01-01");
-        while (zone != NULL && t < at("2045-01-01")) {
-            t = zone_span_at(zone, t).end_us;
-            bool sampled = t < at("2012-06-01") || (t > at("2025-06-01") && t < at("2027-01-01")) ||
-                           t > at("2040-01-01");
-            for (size_t c = 0; sampled && t < at("2042-01-01") && c < 9; c++) {
-                struct plain plain = {.text = crons[c].text};
-                set_plain(&plain, crons[c].minutes, crons[c].hours);
-                scan_window(zone, zones[z], &plain, parse(&arena, crons[c].text), t - US_PER_DAY);
-            }
-        }
-        arena_release(&arena);
-    }
-    assert_int_equal(unsetenv("TZ"), 0);
-    tzset();
-}
-
 static void test_to_utc(void **state)
 {
     struct arena arena = {0};
@@ -395,8 +256,9 @@ static void test_damaged_zone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),       cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_scan),         cmocka_unit_test(test_to_utc),
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_to_utc),
         cmocka_unit_test(test_damaged_zone),
     };
 
