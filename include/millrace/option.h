@@ -14,7 +14,7 @@
 
 enum option_type {
     OPTION_STRING,
-    OPTION_BOOL,
+    OPTION_BOOL, /* or, where it has `choices`, one of these words, kept as a string */
     OPTION_INT,
     OPTION_FLOAT,
     OPTION_DURATION, /* "90s" */
@@ -48,7 +48,7 @@ struct option {
     unsigned flags;
     const char *fallback;       /* default as JSON text ("3", "\"zstd\"", "[]"); NULL = absent */
     const char *doc;            /* one or two sentences, for schema, docs and hover texts */
-    const char *const *choices; /* ENUM: NULL-terminated */
+    const char *const *choices; /* ENUM, BOOL: NULL-terminated */
     double min;                 /* INT, FLOAT: inclusive; both 0 = no limits */
     double max;
     const struct option_table *fields;   /* OBJECT, OBJECTS, MAP */

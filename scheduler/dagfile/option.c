@@ -26,7 +26,7 @@ static const char *expected(const struct option *option)
     case OPTION_STRING:
         return "a string";
     case OPTION_BOOL:
-        return "true or false";
+        return option->choices == NULL ? "true or false" : "true, false or a word of its list";
     case OPTION_INT:
         return "an integer";
     case OPTION_FLOAT:
@@ -155,6 +155,8 @@ static json_t *check_enum(const struct option *option, const struct node *node, 
         return wrong_type(option, node, diags);
     if (is_choice(option, node->text))
         return text_to_json(node);
+    if (option->type == OPTION_BOOL)
+        buf_add_text(&names, "true, false, ");
     for (; option->choices[count] != NULL; count++)
         buf_printf(&names, "%s%s", count == 0 ? "" : ", ", option->choices[count]);
     diag_add(diags, strcmp(option->key, "type") == 0 ? MR(UNKNOWN_TYPE) : MR(BAD_VALUE), node->at,
@@ -316,6 +318,8 @@ static json_t *check_value(const struct option *option, const struct node *node,
     case OPTION_STRING:
         return check_string(option, node, diags);
     case OPTION_BOOL:
+        if (node->kind == NODE_STRING && option->choices != NULL)
+            return check_enum(option, node, diags);
         return node->kind == NODE_BOOL ? node_to_json(node) : wrong_type(option, node, diags);
     case OPTION_INT:
     case OPTION_FLOAT:

@@ -118,7 +118,8 @@ static json_t *bare_schema(const struct option *option)
     case OPTION_STRING:
         return option->flags & OPTION_ID ? with_pattern(ID_PATTERN) : of_type("string");
     case OPTION_BOOL:
-        return of_type("boolean");
+        return option->choices == NULL ? of_type("boolean")
+                                       : any_of(of_type("boolean"), enum_schema(option));
     case OPTION_INT:
         return number_schema(option, "integer");
     case OPTION_FLOAT:

@@ -66,10 +66,11 @@ static void add_cell(const char *text, struct buf *out)
 static void add_row(const struct option *option, const char *prefix, struct buf *out)
 {
     buf_printf(out, "| `%s%s` | ", prefix, option->key);
-    if (option->type == OPTION_ENUM)
+    buf_add_text(out, type_name(option));
+    if (option->type == OPTION_BOOL && option->choices != NULL)
+        buf_add_text(out, ", ");
+    if (option->choices != NULL)
         add_enum(option, out);
-    else
-        buf_add_text(out, type_name(option));
     if (option->flags & OPTION_NULLABLE)
         buf_add_text(out, ", null");
     buf_add_text(out, " | ");
