@@ -4,6 +4,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "scheduler/dagfile/dagfile.h"
 #include "scheduler/files.h"
 #include "scheduler/parse.h"
 
@@ -53,8 +54,9 @@ struct watch {
     size_t capacity;
     struct remembered *remembered;
     size_t remembered_count;
-    bool is_waiting; /* some file has not settled yet */
-    bool is_soon;    /* a change was seen: the timer is short already */
+    struct file_mark zones; /* of tzdata, when the DAGs were read */
+    bool is_waiting;        /* some file has not settled yet */
+    bool is_soon;           /* a change was seen: the timer is short already */
 };
 
 static void scan(struct watch *watch);
@@ -321,6 +323,21 @@ static void drop_missing(struct watch *watch)
     }
 }
 
+/* An updated tzdata gives other ticks: every DAG is read again with it. */
+static void look_at_zones(struct watch *watch)
+{
+    struct file_mark mark = {0};
+    char *path = fs_join(zonefile_folder(), "tzdata.zi");
+
+    (void)file_mark_get(path, &mark);
+    free(path);
+    if (file_mark_equal(&mark, &watch->zones))
+        return;
+    watch->zones = mark;
+    for (size_t i = 0; i < watch->count; i++)
+        watch->files[i].loaded = (struct file_mark){0};
+}
+
 static void scan(struct watch *watch)
 {
     struct file_list list = {0};
@@ -337,6 +354,7 @@ static void scan(struct watch *watch)
         schedule_scan(watch, RESCAN_MS);
         return;
     }
+    look_at_zones(watch);
     for (size_t i = 0; i < list.folder_count; i++)
         watch_folder(watch, list.folders[i]);
     drop_folders(watch, false);

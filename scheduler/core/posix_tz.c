@@ -142,6 +142,18 @@ bool posix_tz_parse(struct str text, struct posix_tz *ret, struct err *err)
     return true;
 }
 
+static bool same_day(const struct posix_day *a, const struct posix_day *b)
+{
+    return a->kind == b->kind && a->month == b->month && a->week == b->week && a->day == b->day &&
+           a->second == b->second;
+}
+
+bool posix_tz_equal(const struct posix_tz *a, const struct posix_tz *b)
+{
+    return a->standard == b->standard && a->daylight == b->daylight && a->has_dst == b->has_dst &&
+           same_day(&a->start, &b->start) && same_day(&a->end, &b->end);
+}
+
 /* The day of a rule in a year, as days since 1970. */
 static int64_t day_in_year(const struct posix_day *rule, int64_t year)
 {

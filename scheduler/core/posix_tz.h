@@ -31,6 +31,8 @@ struct posix_tz {
 /* Parses a whole TZ string; the error names what is wrong with it. */
 bool posix_tz_parse(struct str text, struct posix_tz *ret, struct err *err);
 
+bool posix_tz_equal(const struct posix_tz *a, const struct posix_tz *b);
+
 /* The instants (seconds UTC) at which daylight time begins and ends in a year; only for has_dst. */
 int64_t posix_tz_start(const struct posix_tz *tz, int64_t year);
 int64_t posix_tz_end(const struct posix_tz *tz, int64_t year);

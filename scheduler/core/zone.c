@@ -176,6 +176,20 @@ const struct zone *zone_parse(struct arena *arena, struct str bytes, struct err 
     return zone;
 }
 
+bool zone_equal(const struct zone *a, const struct zone *b)
+{
+    a = a == NULL ? &utc_zone : a;
+    b = b == NULL ? &utc_zone : b;
+    if (a->count != b->count || a->first_offset != b->first_offset || a->has_rule != b->has_rule)
+        return false;
+    if (a->has_rule && !posix_tz_equal(&a->rule, &b->rule))
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (a->times[i] != b->times[i] || a->offsets[i] != b->offsets[i])
+            return false;
+    return true;
+}
+
 static int64_t floor_seconds(int64_t us)
 {
     return us / US_PER_SECOND - (us % US_PER_SECOND < 0);

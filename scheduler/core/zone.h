@@ -20,6 +20,9 @@ struct zone_span {
 /* Parses a TZif file; the zone lives in the arena. NULL with a message on damaged bytes. */
 const struct zone *zone_parse(struct arena *arena, struct str bytes, struct err *err);
 
+/* Whether two zones give the same local times; one of an updated tzdata may not. NULL is UTC. */
+bool zone_equal(const struct zone *a, const struct zone *b);
+
 /* UTC, for DAGs without a time zone. */
 const struct zone *zone_utc(void);
 

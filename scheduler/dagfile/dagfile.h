@@ -30,6 +30,7 @@ struct dag *dagfile_load(const char *path, const struct dagfile_input *input,
 
 /* Loads a time zone of the system by its name ("Europe/Berlin") into the arena. NULL with
  * ERR_NOT_FOUND for an unknown name (the message suggests one), another code for a damaged file. */
+const char *zonefile_folder(void); /* $TZDIR as for the C library, else the system's */
 const struct zone *zonefile_load(struct arena *arena, struct str name, struct err *err);
 
 #endif

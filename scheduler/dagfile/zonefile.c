@@ -3,12 +3,21 @@
 #include "scheduler/dagfile/dagfile.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define ZONE_FOLDER "/usr/share/zoneinfo"
+#define PATH_BYTES_MAX 4096
 #define ZONE_BYTES_MAX (256u * 1024)
 #define NAME_MAX_BYTES 64
+
+const char *zonefile_folder(void)
+{
+    const char *folder = getenv("TZDIR");
+
+    return folder == NULL || folder[0] == '\0' ? ZONE_FOLDER : folder;
+}
 
 /* Names as tzdata has them: words of letters, digits, _ + -, divided by single slashes. */
 static bool is_zone_name(struct str name)
@@ -31,12 +40,14 @@ static bool is_zone_name(struct str name)
 /* The nearest name of the system's list, whose third column it is. */
 static bool nearest_name(struct str name, char out[NAME_MAX_BYTES + 1])
 {
+    char path[PATH_BYTES_MAX];
     struct buf list = {0};
     struct err err;
     size_t best = name.len / 3 + 2;
     bool found = false;
 
-    if (!fs_read_file(ZONE_FOLDER "/zone1970.tab", 1024u * 1024, &list, &err)) {
+    (void)snprintf(path, sizeof(path), "%s/zone1970.tab", zonefile_folder());
+    if (!fs_read_file(path, 1024u * 1024, &list, &err)) {
         buf_release(&list);
         return false;
     }
@@ -86,7 +97,7 @@ static const struct zone *unknown_zone(struct str name, struct err *err)
 
 const struct zone *zonefile_load(struct arena *arena, struct str name, struct err *err)
 {
-    char path[sizeof(ZONE_FOLDER) + 1 + NAME_MAX_BYTES];
+    char path[PATH_BYTES_MAX];
     struct buf bytes = {0};
     const struct zone *zone = NULL;
 
@@ -94,8 +105,9 @@ const struct zone *zonefile_load(struct arena *arena, struct str name, struct er
         return zone_utc();
     if (!is_zone_name(name))
         return unknown_zone(name, err);
-    (void)snprintf(path, sizeof(path), ZONE_FOLDER "/%.*s", STR_ARG(name));
-    if (!fs_read_file(path, ZONE_BYTES_MAX, &bytes, err)) {
+    int length = snprintf(path, sizeof(path), "%s/%.*s", zonefile_folder(), STR_ARG(name));
+    if (length < 0 || (size_t)length >= sizeof(path) ||
+        !fs_read_file(path, ZONE_BYTES_MAX, &bytes, err)) {
         buf_release(&bytes);
         return unknown_zone(name, err);
     }

@@ -1,4 +1,6 @@
 /* The DAG folder: new, broken, doubled, renamed and deleted files. */
+#include "base/clock.h"
+#include "base/fs.h"
 #include "tests/unit/scheduler/fixture.h"
 
 #include <setjmp.h>
@@ -128,6 +130,53 @@ static void test_subfolders_are_watched(void **context)
     expect("a", 2, false, 0);
 }
 
+/* Makes `name` of a time zone folder of the test's own a copy of one of the system's. */
+static bool copy_zone(const char *folder, const char *from, const char *name)
+{
+    struct buf bytes = {0};
+    struct err err = {0};
+    char path[800];
+
+    (void)snprintf(path, sizeof(path), "/usr/share/zoneinfo/%s", from);
+    bool ok = fs_read_file(path, 1u << 20, &bytes, &err);
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+    ok = ok && fs_write_file(path, buf_str(&bytes), 0600, &err);
+    buf_release(&bytes);
+    return ok;
+}
+
+static void test_an_updated_tzdata_gives_other_ticks(void **context)
+{
+    static const char daily[] =
+        "dag_id: a\nschedule: \"@daily\"\ntimezone: Here\ntasks:\n  x: {type: noop}\n";
+    char zones[700];
+    bool exists = false;
+
+    (void)context;
+    (void)snprintf(zones, sizeof(zones), "%s/zones", f.folder);
+    assert_int_equal(mkdir(zones, 0700), 0);
+    if (!copy_zone(zones, "Asia/Tokyo", "Here") || !copy_zone(zones, "zone.tab", "tzdata.zi"))
+        skip(); /* there is no tzdata */
+    assert_int_equal(setenv("TZDIR", zones, 1), 0);
+    fixture_write(&f, "a.yaml", daily);
+    fixture_open(&f, NULL);
+    expect("a", 1, false, 0);
+    int64_t tick = fixture_dag(&f, "a", &exists).next_end_us;
+    assert_int_equal(tick % US_PER_DAY, 15 * US_PER_HOUR);
+
+    assert_true(copy_zone(zones, "Asia/Dubai", "Here"));
+    assert_true(copy_zone(zones, "iso3166.tab", "tzdata.zi"));
+    fixture_write(&f, "b.yaml", renamed); /* has the folder looked at before its time */
+    expect("b", 1, false, 0);
+    for (int i = 0; i < 250 && tick % US_PER_DAY != 20 * US_PER_HOUR; i++) {
+        fixture_spin(&f);
+        tick = fixture_dag(&f, "a", &exists).next_end_us;
+    }
+    assert_int_equal(tick % US_PER_DAY, 20 * US_PER_HOUR);
+    expect("a", 1, false, 0);
+    assert_int_equal(unsetenv("TZDIR"), 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -139,6 +188,7 @@ int main(void)
         TEST(test_the_second_file_of_a_dag_is_an_error),
         TEST(test_a_file_may_change_its_dag_id),
         TEST(test_subfolders_are_watched),
+        TEST(test_an_updated_tzdata_gives_other_ticks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
