@@ -12,7 +12,13 @@
 struct zone; /* scheduler/core/zone.h */
 struct cron; /* scheduler/core/cron.h */
 
-enum schedule_kind { SCHEDULE_NONE, SCHEDULE_CRON, SCHEDULE_EVERY, SCHEDULE_ONCE };
+enum schedule_kind {
+    SCHEDULE_NONE,
+    SCHEDULE_CRON,
+    SCHEDULE_EVERY,
+    SCHEDULE_ONCE,
+    SCHEDULE_CONTINUOUS, /* the next run as soon as the last has ended */
+};
 
 struct schedule {
     enum schedule_kind kind;
@@ -69,7 +75,7 @@ struct dag {
     const struct zone *zone;
     int64_t start_date_us; /* 0 = none */
     int64_t end_date_us;   /* 0 = none; no tick after it */
-    bool catchup;
+    bool catchup; /* all intervals since start_date; else the newest complete one only */
     bool paused_upon_creation;
     int64_t max_active_runs;
     int64_t max_active_tasks;

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "base/timefmt.h"
 #include "scheduler/core/parts.h"
+#include "scheduler/core/zone.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +49,9 @@ void dags_plan(struct dag_entry *entry, int64_t now_us)
     struct interval next = {0};
 
     if (dag != NULL && entry->row.next_end_us != 0 && entry->row.last_tick_us == 0 &&
-        dag->start_date_us == 0 && (dag->catchup || dag->schedule.kind == SCHEDULE_ONCE))
+        dag->start_date_us == 0 &&
+        (dag->catchup || dag->schedule.kind == SCHEDULE_ONCE ||
+         dag->schedule.kind == SCHEDULE_CONTINUOUS))
         return; /* "from now on" was said once: it doesn't move with the clock */
     if (dag != NULL)
         (void)timetable_next_run(dag, entry->row.last_tick_us, now_us, &next);
@@ -137,6 +140,14 @@ static void set_version(struct core *core, struct dag_entry *entry, struct dag *
     };
 }
 
+/* The same file read with an updated tzdata: no new version, but other ticks from now on. */
+static void set_zone(struct core *core, struct dag_entry *entry, struct dag *dag)
+{
+    retire_dag(core, entry->current);
+    entry->current = dag_ref(dag);
+    entry->row.next_start_us = entry->row.next_end_us = 0;
+}
+
 void dags_loaded(struct core *core, struct dag *dag)
 {
     struct dag_entry *entry = dags_find(core, dag->dag_id);
@@ -147,11 +158,14 @@ void dags_loaded(struct core *core, struct dag *dag)
         entry->row.is_paused = dag->paused_upon_creation;
     }
     bool changed = entry->current == NULL || strcmp(entry->current->hash, dag->hash) != 0;
+    bool shifted = !changed && !zone_equal(entry->current->zone, dag->zone);
     bool moved = entry->row.file == NULL || strcmp(entry->row.file, dag->file) != 0;
-    if (!changed && !moved && !entry->row.is_stale)
+    if (!changed && !shifted && !moved && !entry->row.is_stale)
         return;
     if (changed)
         set_version(core, entry, dag);
+    if (shifted)
+        set_zone(core, entry, dag);
     if (moved)
         entry->row.file = arena_strdup(&entry->arena, dag->file);
     entry->row.is_stale = false;

@@ -1,5 +1,6 @@
 #include "scheduler/core/timetable.h"
 
+#include "base/clock.h"
 #include "scheduler/core/cron.h"
 #include "scheduler/core/zone.h"
 
@@ -32,6 +33,7 @@ static int64_t tick_after(const struct dag *dag, int64_t at_us)
         return every_until(dag, at_us) + dag->schedule.every_us;
     case SCHEDULE_NONE:
     case SCHEDULE_ONCE:
+    case SCHEDULE_CONTINUOUS:
         break;
     }
     return INT64_MAX;
@@ -46,6 +48,7 @@ static int64_t tick_until(const struct dag *dag, int64_t at_us)
         return every_until(dag, at_us);
     case SCHEDULE_NONE:
     case SCHEDULE_ONCE:
+    case SCHEDULE_CONTINUOUS:
         break;
     }
     return INT64_MIN;
@@ -109,6 +112,18 @@ static bool next_interval(const struct dag *dag, int64_t last_tick_us, int64_t n
     return timetable_interval_from(dag, now_us, ret);
 }
 
+/* Each run goes on where the last one's interval ended and reaches up to now, as in Airflow's
+ * ContinuousTimetable; but runs that end at once begin no more than one a second. */
+static bool next_continuous(const struct dag *dag, int64_t last_tick_us, int64_t now_us,
+                            struct interval *ret)
+{
+    int64_t start = dag->start_date_us != 0 ? dag->start_date_us : now_us;
+
+    if (last_tick_us == 0)
+        return make_interval(start, max_int(start, now_us), ret);
+    return make_interval(last_tick_us, max_int(now_us, last_tick_us + US_PER_SECOND), ret);
+}
+
 bool timetable_next_run(const struct dag *dag, int64_t last_tick_us, int64_t now_us,
                         struct interval *ret)
 {
@@ -117,6 +132,9 @@ bool timetable_next_run(const struct dag *dag, int64_t last_tick_us, int64_t now
     if (dag->schedule.kind == SCHEDULE_ONCE) {
         int64_t at = dag->start_date_us != 0 ? dag->start_date_us : now_us;
         if (last_tick_us != 0 || !make_interval(at, at, &next))
+            return false;
+    } else if (dag->schedule.kind == SCHEDULE_CONTINUOUS) {
+        if (!next_continuous(dag, last_tick_us, now_us, &next))
             return false;
     } else if (!next_interval(dag, last_tick_us, now_us, &next)) {
         return false;

@@ -53,6 +53,8 @@ static const struct option task_options[] = {
     SHARED_OPTIONS,
 };
 
+static const char *const catchups[] = {"latest", "all", NULL};
+
 static const struct option schedule_options[] = {
     {.key = "every", .type = OPTION_DURATION,
      .doc = "A fixed interval such as 15m, counted from start_date or 1970-01-01 UTC."},
@@ -71,15 +73,17 @@ static const struct option dag_options[] = {
      .doc = "Words to find it by."},
     {.key = "schedule", .type = OPTION_OBJECT, .flags = OPTION_OR_STRING | OPTION_NULLABLE,
      .fields = &schedule_table,
-     .doc = "When it runs: five cron fields, @hourly, @daily, @weekly, @monthly, @quarterly, "
-            "@yearly, @once, {every: 15m}, or null for manual runs only."},
+     .doc = "When it runs: five cron fields (six with seconds first), @hourly, @daily, @weekly, "
+            "@monthly, @quarterly, @yearly, @once, @continuous (again as soon as the last run has "
+            "ended), {every: 15m}, or null for manual runs only."},
     {.key = "timezone", .type = OPTION_STRING, .fallback = "\"UTC\"",
      .doc = "The time zone of schedule, ds and dates without an offset: Europe/Berlin."},
     {.key = "start_date", .type = OPTION_DATE,
      .doc = "No run by schedule is made for an interval before it."},
     {.key = "end_date", .type = OPTION_DATE, .doc = "No run by schedule is made after it."},
-    {.key = "catchup", .type = OPTION_BOOL, .fallback = "false",
-     .doc = "Whether intervals between start_date and now are run too."},
+    {.key = "catchup", .type = OPTION_BOOL, .fallback = "false", .choices = catchups,
+     .doc = "Which of the complete intervals that have no run yet are run: true or all means each "
+            "since start_date, false or latest only the newest, also after a pause or downtime."},
     {.key = "paused_upon_creation", .type = OPTION_BOOL, .fallback = "false",
      .doc = "Whether the DAG is paused when it is first seen."},
     {.key = "max_active_runs", .type = OPTION_INT, .fallback = "16", .min = 1, .max = 100000,

@@ -47,6 +47,10 @@ static void read_cron(struct dag_builder *b, const struct node *node)
         schedule->kind = SCHEDULE_ONCE;
         return;
     }
+    if (str_is(node->text, "@continuous")) {
+        schedule->kind = SCHEDULE_CONTINUOUS;
+        return;
+    }
     schedule->kind = SCHEDULE_CRON;
     schedule->cron = cron_parse(&b->dag->arena, node->text, &err);
     if (schedule->cron != NULL)
@@ -135,6 +139,27 @@ static void read_dates(struct dag_builder *b)
                  "end_date is before start_date");
 }
 
+/* A continuous DAG has one run at a time: no other number may be asked for. */
+static void check_continuous(struct dag_builder *b)
+{
+    const struct node *given = node_get(b->root, "max_active_runs");
+
+    if (b->dag->schedule.kind != SCHEDULE_CONTINUOUS)
+        return;
+    if (given != NULL && b->dag->max_active_runs != 1)
+        diag_add(b->diags, MR(BAD_VALUE), given->at, "write 1, or leave it out",
+                 "with schedule @continuous `max_active_runs` is 1: a run begins when the last "
+                 "one has ended");
+    b->dag->max_active_runs = 1;
+}
+
+/* `catchup`: true is all, false is latest. */
+static bool reads_all(const json_t *catchup)
+{
+    return json_is_true(catchup) ||
+           (json_is_string(catchup) && strcmp(json_string_value(catchup), "all") == 0);
+}
+
 static void read_options(struct dag_builder *b, const json_t *options)
 {
     struct dag *dag = b->dag;
@@ -143,13 +168,14 @@ static void read_options(struct dag_builder *b, const json_t *options)
     dag->description = keep_text(b, options, "description");
     dag->doc = keep_text(b, options, "doc");
     dag->owner = keep_text(b, options, "owner");
-    dag->catchup = json_is_true(json_object_get(options, "catchup"));
+    dag->catchup = reads_all(json_object_get(options, "catchup"));
     dag->paused_upon_creation = json_is_true(json_object_get(options, "paused_upon_creation"));
     dag->max_active_runs = json_integer_value(json_object_get(options, "max_active_runs"));
     dag->max_active_tasks = json_integer_value(json_object_get(options, "max_active_tasks"));
     read_tags(b, options);
     read_zone(b, options);
     read_schedule(b);
+    check_continuous(b);
     read_dates(b);
 }
 

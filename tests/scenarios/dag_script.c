@@ -82,8 +82,11 @@ static void set_schedule(struct dag *dag, struct str value)
         dag->schedule.every_us = duration(str_sub(value, every.len, value.len));
     } else if (str_is(value, "once")) {
         dag->schedule.kind = SCHEDULE_ONCE;
+    } else if (str_is(value, "continuous")) {
+        dag->schedule.kind = SCHEDULE_CONTINUOUS;
+        dag->max_active_runs = 1;
     } else {
-        fail("schedule is \"cron …\", \"every …\" or \"once\"", value);
+        fail("schedule is \"cron …\", \"every …\", \"once\" or \"continuous\"", value);
     }
 }
 

@@ -23,7 +23,7 @@ static int64_t at(const char *text)
     return us;
 }
 
-/* "every 1h", "once", "" or a cron expression. */
+/* "every 1h", "once", "continuous", "" or a cron expression. */
 static struct dag make_dag(struct arena *arena, const char *schedule)
 {
     struct dag dag = {.zone = zone_utc()};
@@ -36,6 +36,8 @@ static struct dag make_dag(struct arena *arena, const char *schedule)
         assert_true(duration_parse(str_from(schedule + 6), &dag.schedule.every_us));
     } else if (strcmp(schedule, "once") == 0) {
         dag.schedule.kind = SCHEDULE_ONCE;
+    } else if (strcmp(schedule, "continuous") == 0) {
+        dag.schedule.kind = SCHEDULE_CONTINUOUS;
     } else {
         dag.schedule.kind = SCHEDULE_CRON;
         dag.schedule.cron = cron_parse(arena, str_from(schedule), &err);
@@ -70,34 +72,44 @@ struct next_row {
 };
 
 static const struct next_row next_rows[] = {
-    {"no schedule",                              "",          NULL,                   NULL,         false, NULL,         "2026-01-05",           NULL,                   NULL                  },
-    {"catchup begins at start_date",             "0 0 * * *", "2026-01-01T10:00:00Z", NULL,         true,  NULL,
-     "2026-01-05",                                                                                                                               "2026-01-02",           "2026-01-03"          },
-    {"catchup takes each interval",              "0 0 * * *", "2026-01-01",           NULL,         true,  "2026-01-03",
-     "2026-01-09",                                                                                                                               "2026-01-03",           "2026-01-04"          },
-    {"catchup without start_date: from now on",  "0 0 * * *", NULL,                   NULL,         true,  NULL,
-     "2026-01-05T10:00:00Z",                                                                                                                     "2026-01-05",           "2026-01-06"          },
-    {"no catchup: the latest complete interval", "0 0 * * *", "2026-01-01",           NULL,         false, NULL,
-     "2026-01-05T10:00:00Z",                                                                                                                     "2026-01-04",           "2026-01-05"          },
-    {"no catchup: it has run already",           "0 0 * * *", "2026-01-01",           NULL,         false, "2026-01-05",
-     "2026-01-05T10:00:00Z",                                                                                                                     "2026-01-05",           "2026-01-06"          },
-    {"no catchup: never before start_date",      "0 0 * * *", "2026-01-05",           NULL,         false, NULL,
-     "2026-01-05T10:00:00Z",                                                                                                                     "2026-01-05",           "2026-01-06"          },
-    {"no catchup: start_date to come",           "0 0 * * *", "2026-02-01",           NULL,         false, NULL,         "2026-01-05",
-     "2026-02-01",                                                                                                                                                       "2026-02-02"          },
-    {"end_date: the last tick",                  "0 0 * * *", "2026-01-01",           "2026-01-03", true,  "2026-01-02",
-     "2026-01-09",                                                                                                                               "2026-01-02",           "2026-01-03"          },
-    {"end_date: no tick after it",               "0 0 * * *", "2026-01-01",           "2026-01-03", true,  "2026-01-03",
-     "2026-01-09",                                                                                                                               NULL,                   NULL                  },
-    {"every: aligned to start_date",             "every 1h",  "2026-01-01T00:20:00Z", NULL,         true,  NULL,
-     "2026-01-05",                                                                                                                               "2026-01-01T00:20:00Z", "2026-01-01T01:20:00Z"},
-    {"every: aligned to 1970",                   "every 7m",  NULL,                   NULL,         false, NULL,         "2026-01-01T00:00:00Z",
-     "2025-12-31T23:53:00Z",                                                                                                                                             "2026-01-01T00:00:00Z"},
-    {"once: at start_date",                      "once",      "2026-01-01",           NULL,         false, NULL,         "2026-01-05",           "2026-01-01",
-     "2026-01-01"                                                                                                                                                                              },
-    {"once: at first load",                      "once",      NULL,                   NULL,         false, NULL,         "2026-01-05",           "2026-01-05",
-     "2026-01-05"                                                                                                                                                                              },
-    {"once: not twice",                          "once",      NULL,                   NULL,         false, "2026-01-05", "2026-01-06",           NULL,                   NULL                  },
+    {"no schedule",                              "",           NULL,                   NULL,         false, NULL,         "2026-01-05",           NULL,                   NULL                  },
+    {"catchup begins at start_date",             "0 0 * * *",  "2026-01-01T10:00:00Z", NULL,         true,  NULL,
+     "2026-01-05",                                                                                                                                "2026-01-02",           "2026-01-03"          },
+    {"catchup takes each interval",              "0 0 * * *",  "2026-01-01",           NULL,         true,  "2026-01-03",
+     "2026-01-09",                                                                                                                                "2026-01-03",           "2026-01-04"          },
+    {"catchup without start_date: from now on",  "0 0 * * *",  NULL,                   NULL,         true,  NULL,
+     "2026-01-05T10:00:00Z",                                                                                                                      "2026-01-05",           "2026-01-06"          },
+    {"no catchup: the latest complete interval", "0 0 * * *",  "2026-01-01",           NULL,         false, NULL,
+     "2026-01-05T10:00:00Z",                                                                                                                      "2026-01-04",           "2026-01-05"          },
+    {"no catchup: it has run already",           "0 0 * * *",  "2026-01-01",           NULL,         false, "2026-01-05",
+     "2026-01-05T10:00:00Z",                                                                                                                      "2026-01-05",           "2026-01-06"          },
+    {"no catchup: never before start_date",      "0 0 * * *",  "2026-01-05",           NULL,         false, NULL,
+     "2026-01-05T10:00:00Z",                                                                                                                      "2026-01-05",           "2026-01-06"          },
+    {"no catchup: start_date to come",           "0 0 * * *",  "2026-02-01",           NULL,         false, NULL,         "2026-01-05",
+     "2026-02-01",                                                                                                                                                        "2026-02-02"          },
+    {"end_date: the last tick",                  "0 0 * * *",  "2026-01-01",           "2026-01-03", true,  "2026-01-02",
+     "2026-01-09",                                                                                                                                "2026-01-02",           "2026-01-03"          },
+    {"end_date: no tick after it",               "0 0 * * *",  "2026-01-01",           "2026-01-03", true,  "2026-01-03",
+     "2026-01-09",                                                                                                                                NULL,                   NULL                  },
+    {"every: aligned to start_date",             "every 1h",   "2026-01-01T00:20:00Z", NULL,         true,  NULL,
+     "2026-01-05",                                                                                                                                "2026-01-01T00:20:00Z", "2026-01-01T01:20:00Z"},
+    {"every: aligned to 1970",                   "every 7m",   NULL,                   NULL,         false, NULL,         "2026-01-01T00:00:00Z",
+     "2025-12-31T23:53:00Z",                                                                                                                                              "2026-01-01T00:00:00Z"},
+    {"once: at start_date",                      "once",       "2026-01-01",           NULL,         false, NULL,         "2026-01-05",           "2026-01-01",
+     "2026-01-01"                                                                                                                                                                               },
+    {"once: at first load",                      "once",       NULL,                   NULL,         false, NULL,         "2026-01-05",           "2026-01-05",
+     "2026-01-05"                                                                                                                                                                               },
+    {"once: not twice",                          "once",       NULL,                   NULL,         false, "2026-01-05", "2026-01-06",           NULL,                   NULL                  },
+    {"continuous: from start_date",              "continuous", "2026-01-01",           NULL,         false, NULL,         "2026-01-05",
+     "2026-01-01",                                                                                                                                                        "2026-01-05"          },
+    {"continuous: start_date to come",           "continuous", "2026-02-01",           NULL,         false, NULL,         "2026-01-05",
+     "2026-02-01",                                                                                                                                                        "2026-02-01"          },
+    {"continuous: on from the last",             "continuous", "2026-01-01",           NULL,         false, "2026-01-05",
+     "2026-01-06T01:00:00Z",                                                                                                                      "2026-01-05",           "2026-01-06T01:00:00Z"},
+    {"continuous: one a second",                 "continuous", "2026-01-01",           NULL,         false, "2026-01-05",
+     "2026-01-05",                                                                                                                                "2026-01-05",           "2026-01-05T00:00:01Z"},
+    {"continuous: end_date",                     "continuous", "2026-01-01",           "2026-01-05", false, "2026-01-05",
+     "2026-01-06",                                                                                                                                NULL,                   NULL                  },
 };
 
 static void test_next_run(void **state)
