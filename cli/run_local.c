@@ -135,8 +135,8 @@ static void on_reply(void *context, const struct decision_reply *reply)
 {
     struct local *local = context;
 
-    if (reply->err.code != ERR_NONE)
-        fail(local, &reply->err);
+    if (reply->err != NULL)
+        fail(local, reply->err);
     else if (local->plan->is_backfill)
         follow_backfill(&local->follow, reply->row, local->follow.seq);
     else
@@ -145,8 +145,8 @@ static void on_reply(void *context, const struct decision_reply *reply)
 
 static void on_unpaused(void *context, const struct decision_reply *reply)
 {
-    if (reply->err.code != ERR_NONE)
-        fail(context, &reply->err);
+    if (reply->err != NULL)
+        fail(context, reply->err);
 }
 
 static void start_new(struct local *local)
@@ -351,7 +351,7 @@ int run_local(const struct run_plan *plan, struct err *err)
     struct local local = {.plan = plan};
     struct scheduler_options options = {
         .settings = plan->settings,
-        .only_file = plan->file,
+        .only_dag = plan->dag,
         .observe = on_committed,
         .observe_context = &local,
         .ended = on_ended,

@@ -1,31 +1,27 @@
 #include "scheduler/effects.h"
 
-#include "base/json.h"
 #include "base/jw.h"
 #include "millrace/messages.h"
 #include "scheduler/peers.h"
 
-/* A member of the rendered document, or null. */
-static void add_rendered(struct jw *w, const json_t *rendered, const char *key)
-{
-    const json_t *value = json_object_get(rendered, key);
-    struct buf text = {0};
+#include <assert.h>
 
-    jw_key(w, key);
-    if (value == NULL) {
-        jw_null(w);
-        return;
+/* The members of the rendered document, {"options":…,"env":…}, become members of this one. */
+static void add_rendered(struct jw *w, const char *rendered)
+{
+    struct str document = str_from(rendered);
+
+    assert(document.len >= 2 && document.ptr[0] == '{' && document.ptr[document.len - 1] == '}');
+    struct str members = str_sub(document, 1, document.len - 1);
+    if (members.len > 0) {
+        buf_add_char(w->out, ',');
+        buf_add_str(w->out, members);
     }
-    json_dump_ordered(value, &text);
-    jw_raw(w, buf_str(&text));
-    buf_release(&text);
 }
 
 void effects_write_start(const struct decision_start *start, struct buf *out)
 {
     struct jw w = {.out = out};
-    struct err ignored;
-    json_t *rendered = json_parse(str_from(start->attempt.rendered), &ignored);
 
     jw_begin_object(&w);
     jw_kv_string(&w, "kind", MESSAGE_START);
@@ -43,11 +39,9 @@ void effects_write_start(const struct decision_start *start, struct buf *out)
     jw_kv_int(&w, "interval_end", start->run.interval_end_us);
     jw_kv_string(&w, "timezone", start->dag->timezone);
     jw_kv_string(&w, "task_kind", start->task->kind->name);
-    add_rendered(&w, rendered, "options");
-    add_rendered(&w, rendered, "env");
+    add_rendered(&w, start->attempt.rendered);
     jw_kv_int(&w, "timeout", start->task->execution_timeout_us);
     jw_end_object(&w);
-    json_decref(rendered);
 }
 
 static void send_start(struct scheduler *scheduler, const struct decision_start *start)
@@ -97,11 +91,11 @@ static void send_reply(struct scheduler *scheduler, const struct decision_reply 
     jw_begin_object(&w);
     jw_kv_string(&w, "kind", MESSAGE_REPLY);
     jw_kv_int(&w, "id", request.wire_id);
-    if (reply->err.code != ERR_NONE) {
+    if (reply->err != NULL) {
         jw_key(&w, "error");
         jw_begin_object(&w);
-        jw_kv_string(&w, "code", err_name(reply->err.code));
-        jw_kv_string(&w, "message", reply->err.message);
+        jw_kv_string(&w, "code", err_name(reply->err->code));
+        jw_kv_string(&w, "message", reply->err->message);
         jw_end_object(&w);
     }
     if (reply->row != 0)

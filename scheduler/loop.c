@@ -285,7 +285,12 @@ void request_answer(struct scheduler *scheduler, uint64_t id, const struct err *
 {
     struct decision *decision = decisions_add(&scheduler->decisions, DECIDE_REPLY);
 
-    decision->as.reply = (struct decision_reply){.request = id, .err = *err};
+    decision->as.reply.request = id;
+    if (err->code != ERR_NONE) {
+        struct err *copy = arena_alloc(&scheduler->decisions.arena, sizeof(*copy));
+        *copy = *err;
+        decision->as.reply.err = copy;
+    }
     scheduler->turn_due = true;
 }
 

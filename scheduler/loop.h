@@ -38,7 +38,7 @@ struct scheduler {
     struct store *store;
     struct core *core;
     char *only_dag_id;
-    json_t *foreign_tokens; /* only_file: an object of the tokens other DAGs wait for */
+    json_t *foreign_tokens; /* only_dag: an object of the tokens other DAGs wait for */
 
     struct inbox_item *inbox;
     size_t inbox_count;
@@ -57,7 +57,7 @@ struct scheduler {
 
     struct peers *peers;
     struct absent *absent;
-    struct watch *watch; /* NULL with only_file */
+    struct watch *watch; /* NULL with only_dag */
 
     uv_prepare_t turn;
     uv_timer_t wakeup;

@@ -1,41 +1,17 @@
 #include "scheduler/scheduler.h"
 
 #include "base/clock.h"
-#include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "scheduler/absent.h"
 #include "scheduler/commands.h"
 #include "scheduler/lock.h"
 #include "scheduler/loop.h"
-#include "scheduler/parse.h"
 #include "scheduler/peers.h"
 #include "scheduler/recover.h"
 #include "scheduler/watch.h"
 
 #include <stdlib.h>
-
-#define SOURCE_BYTES_MAX (16u * 1024 * 1024)
-
-/* millrace run: the one file gives the DAG, or the scheduler does not open. */
-static struct dag *load_only_file(struct scheduler *scheduler, struct err *err)
-{
-    struct buf source = {0};
-    struct parse_report report = {0};
-    struct dag *dag = NULL;
-    const char *file = scheduler->options.only_file;
-
-    if (fs_read_file(file, SOURCE_BYTES_MAX, &source, err)) {
-        dag = parse_dag(scheduler->settings, buf_str(&source), file, &report);
-        if (dag == NULL)
-            err_set(err, ERR_FINDINGS, "%s has errors:\n%s", file, buf_text(&report.text));
-        else
-            scheduler->only_dag_id = mem_strdup(dag->dag_id);
-    }
-    buf_release(&source);
-    parse_report_release(&report);
-    return dag;
-}
 
 static void put_pools(struct scheduler *scheduler)
 {
@@ -92,17 +68,14 @@ struct scheduler *scheduler_open(uv_loop_t *loop, const struct scheduler_options
                                  struct err *err)
 {
     struct scheduler *scheduler = mem_alloc(sizeof(*scheduler));
-    struct dag *only = NULL;
 
     scheduler->loop = loop;
     scheduler->options = *options;
     scheduler->settings = options->settings;
     scheduler->lock_fd = -1;
-    if (options->only_file != NULL)
-        only = load_only_file(scheduler, err);
-    bool ok = options->only_file == NULL || only != NULL;
-    ok = ok && open_parts(scheduler, only, err);
-    dag_unref(only);
+    if (options->only_dag != NULL)
+        scheduler->only_dag_id = mem_strdup(options->only_dag->dag_id);
+    bool ok = open_parts(scheduler, options->only_dag, err);
     if (ok) {
         /* What was recovered and loaded is committed before anything is accepted. */
         loop_turn(scheduler);

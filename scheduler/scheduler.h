@@ -4,6 +4,7 @@
 #ifndef MILLRACE_SCHEDULER_H
 #define MILLRACE_SCHEDULER_H
 
+#include "millrace/dag.h"
 #include "millrace/decision.h"
 #include "millrace/settings.h"
 
@@ -14,7 +15,9 @@ struct scheduler;
 
 struct scheduler_options {
     const struct settings *settings; /* borrowed for the scheduler's life */
-    const char *only_file; /* millrace run: this one DAG file, no folder watch, no schedules */
+    /* millrace run: this one DAG, no folder watch, no schedules; the scheduler takes a reference.
+     */
+    struct dag *only_dag;
     /* Called after each commit with the turn's decisions; may be NULL. */
     void (*observe)(void *context, const struct decisions *committed);
     void *observe_context;
@@ -52,7 +55,7 @@ void scheduler_give_back(struct scheduler *scheduler);
 /* Sends a signal to every connected worker (SIGTERM: end after the attempts; twice: stop them). */
 void scheduler_signal_workers(const struct scheduler *scheduler, int number);
 
-/* The DAG id that `only_file` gave; NULL otherwise. */
+/* The DAG id of `only_dag`; NULL otherwise. */
 const char *scheduler_only_dag_id(const struct scheduler *scheduler);
 
 #endif

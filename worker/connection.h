@@ -15,7 +15,7 @@ struct connection_handler {
     /* A connection was made: the first frame may be added. */
     void (*connected)(void *context);
     /* A frame came in; false = it makes no sense, and the connection is closed. */
-    bool (*received)(void *context, const json_t *document);
+    bool (*received)(void *context, json_t *document);
     /* The connection was lost, or a try to make one failed. */
     void (*disconnected)(void *context);
 };

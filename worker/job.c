@@ -275,7 +275,7 @@ static bool check_numbers(const struct job *job, struct err *err)
     return true;
 }
 
-struct job *job_new(struct supervisor *supervisor, const json_t *start, struct err *err)
+struct job *job_new(struct supervisor *supervisor, json_t *start, struct err *err)
 {
     static const struct task_kind unknown = {.name = "unknown", .class = TASK_CLASS_COMMAND};
     const char *token = json_get_string(start, "token", "");
@@ -298,7 +298,7 @@ struct job *job_new(struct supervisor *supervisor, const json_t *start, struct e
     }
     job->supervisor = supervisor;
     job->token = mem_strdup(token);
-    job->start = json_deep_copy(start);
+    job->start = json_incref(start);
     job->kind = task_kind_find(str_from(name));
     job->exit_code = -1;
     job->log.fd = -1;

@@ -83,9 +83,10 @@ struct job {
     struct job *next;
 };
 
-/* A job of a `start` document, WAITING and in the table; NULL (and nothing changed) where the
- * document makes no sense. A kind that is not known gives a job that is judged already. */
-struct job *job_new(struct supervisor *supervisor, const json_t *start, struct err *err);
+/* A job of a `start` document, which it takes a reference of and adds to; WAITING and in the table;
+ * NULL (and nothing changed) where the document makes no sense. A kind that is not known gives a
+ * job that is judged already. */
+struct job *job_new(struct supervisor *supervisor, json_t *start, struct err *err);
 void job_free(struct job *job);
 
 struct job *job_find(struct supervisor *supervisor, const char *token);

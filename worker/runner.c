@@ -193,11 +193,11 @@ static void hand_over(struct runner *runner, struct job *job)
 {
     const struct worker_options *options = runner->supervisor->options;
     char *temp = job->folder == NULL ? NULL : folder_path(job, FOLDER_TEMP);
-    int64_t threads = get_nprocs() / options->slots;
     json_t *start = job->start;
 
     (void)json_object_set_new(start, "kind", json_string(MESSAGE_ATTEMPT));
     if (temp != NULL) {
+        int64_t threads = get_nprocs() / options->slots;
         (void)json_object_set_new(start, "folder", json_string(job->folder));
         (void)json_object_set_new(start, "temp", json_string(temp));
         (void)json_object_set_new(start, "memory", json_integer(options->memory_bytes));

@@ -125,7 +125,7 @@ void supervisor_send_ended(struct supervisor *s, const struct job *job)
 /* --- from the scheduler ---------------------------------------------------------------------- */
 
 /* Everything that happened while nobody listened, or that the scheduler may have lost. */
-static bool take_welcome(struct supervisor *s, const json_t *document)
+static bool take_welcome(struct supervisor *s, json_t *document)
 {
     int64_t epoch = json_get_int(document, "epoch", 0);
     struct job *job;
@@ -154,7 +154,7 @@ static bool take_welcome(struct supervisor *s, const json_t *document)
     return true;
 }
 
-static bool take_start(struct supervisor *s, const json_t *document)
+static bool take_start(struct supervisor *s, json_t *document)
 {
     struct err err = {0};
     struct job *job = job_find(s, json_get_string(document, "token", ""));
@@ -196,7 +196,7 @@ static void stop_job(struct supervisor *s, struct job *job, enum outcome outcome
     job_handle(job, JOB_STOP);
 }
 
-static bool take_stop(struct supervisor *s, const json_t *document)
+static bool take_stop(struct supervisor *s, json_t *document)
 {
     struct job *job = job_find(s, json_get_string(document, "token", ""));
 
@@ -207,7 +207,7 @@ static bool take_stop(struct supervisor *s, const json_t *document)
 
 static void look_for_end(struct supervisor *s);
 
-static bool take_ack(struct supervisor *s, const json_t *document)
+static bool take_ack(struct supervisor *s, json_t *document)
 {
     struct job *job = job_find(s, json_get_string(document, "token", ""));
 
@@ -224,7 +224,7 @@ static bool take_ack(struct supervisor *s, const json_t *document)
 
 static const struct message {
     const char *kind;
-    bool (*take)(struct supervisor *supervisor, const json_t *document);
+    bool (*take)(struct supervisor *supervisor, json_t *document);
 } messages[] = {
     {MESSAGE_WELCOME, take_welcome},
     {MESSAGE_START,   take_start  },
@@ -232,7 +232,7 @@ static const struct message {
     {MESSAGE_ACK,     take_ack    },
 };
 
-static bool on_message(void *context, const json_t *document)
+static bool on_message(void *context, json_t *document)
 {
     struct supervisor *s = context;
     const char *kind = json_get_string(document, "kind", "");

@@ -41,7 +41,7 @@ struct decision_start {
 
 struct decision_reply {
     uint64_t request;
-    struct err err; /* ERR_NONE = done */
+    const struct err *err; /* NULL = done */
     int64_t row;    /* id of the run or backfill made or changed; 0 = none */
 };
 

@@ -52,8 +52,9 @@ void reply_error(struct core *core, const struct event *event, enum err_code cod
     if (event->request == 0)
         return;
     struct decision *decision = decisions_add(core->out, DECIDE_REPLY);
-    struct err *err = &decision->as.reply.err;
+    struct err *err = arena_alloc(&core->out->arena, sizeof(*err));
     decision->as.reply.request = event->request;
+    decision->as.reply.err = err;
     err->code = code;
     va_start(args, format);
     (void)vsnprintf(err->message, sizeof(err->message), format, args);

@@ -99,11 +99,11 @@ void decision_describe(const struct decision *decision, struct buf *out)
                    decision->as.token.token);
         break;
     case DECIDE_REPLY:
-        if (decision->as.reply.err.code == ERR_NONE)
+        if (decision->as.reply.err == NULL)
             buf_add_text(out, "reply ok");
         else
-            buf_printf(out, "reply %s (%s)", err_name(decision->as.reply.err.code),
-                       decision->as.reply.err.message);
+            buf_printf(out, "reply %s (%s)", err_name(decision->as.reply.err->code),
+                       decision->as.reply.err->message);
         break;
     }
 }

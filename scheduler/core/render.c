@@ -192,6 +192,8 @@ const char *render_attempt(struct task *task, struct arena *arena, struct err *e
                         .zone = run->dag->zone == NULL ? zone_utc() : run->dag->zone};
     const char *text = NULL;
 
+    if (json_object_size(spec->options) == 0 && spec->env == NULL)
+        return "{\"options\":{},\"env\":{}}";
     if (run->conf == NULL)
         run->conf = json_loads(run->row.conf, 0, NULL);
     jw_begin_object(&w);

@@ -71,8 +71,8 @@ static void say_stop(struct scenario *s, const char *token, const char *reason)
 
 static void say_reply(struct scenario *s, const struct decision_reply *reply)
 {
-    if (reply->err.code != ERR_NONE)
-        say(s, "error %s: %s", err_name(reply->err.code), reply->err.message);
+    if (reply->err != NULL)
+        say(s, "error %s: %s", err_name(reply->err->code), reply->err->message);
 }
 
 void tell_decision(void *context, const struct decision *decision)

@@ -7,6 +7,7 @@
 #include "base/unixsock.h"
 #include "base/wire.h"
 #include "millrace/messages.h"
+#include "scheduler/dagfile/dagfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -84,13 +85,26 @@ static void on_ended(void *context, const struct err *why)
 void fixture_open(struct fixture *f, const char *only_file)
 {
     struct scheduler_options options = {
-        .settings = &f->settings, .only_file = only_file, .observe_context = f, .ended = on_ended};
+        .settings = &f->settings, .observe_context = f, .ended = on_ended};
     struct err err = {0};
+    struct arena arena = {0};
+    struct diags diags = {.arena = &arena};
+    struct buf source = {0};
+
+    if (only_file != NULL) {
+        struct dagfile_input input = {.file = only_file};
+        options.only_dag = dagfile_load(only_file, &input, &source, &diags);
+        assert_non_null(options.only_dag);
+    }
 
     f->has_ended = false;
     f->scheduler = scheduler_open(&f->loop, &options, &err);
     if (f->scheduler == NULL)
         fail_msg("scheduler_open: %s", err.message);
+    dag_unref(options.only_dag);
+    diags_release(&diags);
+    buf_release(&source);
+    arena_release(&arena);
 }
 
 void fixture_close(struct fixture *f)
@@ -121,7 +135,7 @@ void fixture_spin(struct fixture *f)
 
 struct reply_box {
     bool is_there;
-    struct decision_reply reply;
+    struct fixture_reply reply;
 };
 
 static void on_reply(void *context, const struct decision_reply *reply)
@@ -129,10 +143,12 @@ static void on_reply(void *context, const struct decision_reply *reply)
     struct reply_box *box = context;
 
     box->is_there = true;
-    box->reply = *reply;
+    box->reply.row = reply->row;
+    if (reply->err != NULL)
+        box->reply.err = *reply->err;
 }
 
-struct decision_reply fixture_command(struct fixture *f, json_t *command)
+struct fixture_reply fixture_command(struct fixture *f, json_t *command)
 {
     struct reply_box box = {0};
     int64_t end_us = clock_mono_us() + PATIENCE_US;

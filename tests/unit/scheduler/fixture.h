@@ -36,15 +36,21 @@ void fixture_release(struct fixture *f);
 void fixture_write(struct fixture *f, const char *file, const char *text);
 void fixture_remove(struct fixture *f, const char *file);
 
-/* Opens, or fails the test; `only_file` as in the options. */
+/* Opens, or fails the test; `only_file` gives the options' only_dag. */
 void fixture_open(struct fixture *f, const char *only_file);
 void fixture_close(struct fixture *f);
 
 /* Turns the loop a little: at most 20 ms of waiting. */
 void fixture_spin(struct fixture *f);
 
+/* A copy of what a command was answered. */
+struct fixture_reply {
+    struct err err; /* ERR_NONE = done */
+    int64_t row;
+};
+
 /* Gives a command and returns its reply. */
-struct decision_reply fixture_command(struct fixture *f, json_t *command);
+struct fixture_reply fixture_command(struct fixture *f, json_t *command);
 
 struct dag_row fixture_dag(struct fixture *f, const char *dag_id, bool *ret_exists);
 int64_t fixture_import_errors(struct fixture *f);

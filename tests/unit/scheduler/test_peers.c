@@ -46,7 +46,7 @@ static int teardown(void **context)
 
 static int64_t trigger(void)
 {
-    struct decision_reply reply =
+    struct fixture_reply reply =
         fixture_command(&f, json_pack("{s:s, s:s, s:s}", "command", "trigger", "dag_id", "one",
                                       "triggered_by", "cli"));
 
@@ -254,7 +254,7 @@ static void test_bad_commands_are_refused_by_name(void **context)
 
     fixture_open(&f, NULL);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct decision_reply reply =
+        struct fixture_reply reply =
             fixture_command(&f, json_parse(str_from(cases[i].document), &err));
         if (reply.err.code != cases[i].code || strstr(reply.err.message, cases[i].says) == NULL)
             fail_msg("%s: %s: %s", cases[i].document, err_name(reply.err.code), reply.err.message);
@@ -412,7 +412,7 @@ static void ignore_reply(void *context, const struct decision_reply *reply)
 
 static void trigger_with(const char *text)
 {
-    struct decision_reply reply = fixture_command(
+    struct fixture_reply reply = fixture_command(
         &f, json_pack("{s:s, s:s, s:s, s:{s:[s, s]}}", "command", "trigger", "dag_id", "one",
                       "triggered_by", "cli", "conf", "big", "echo", text));
 
@@ -482,7 +482,7 @@ static void test_the_stop_command_is_answered_first(void **context)
 {
     (void)context;
     fixture_open(&f, NULL);
-    struct decision_reply reply = fixture_command(&f, json_pack("{s:s}", "command", "stop"));
+    struct fixture_reply reply = fixture_command(&f, json_pack("{s:s}", "command", "stop"));
 
     assert_int_equal(reply.err.code, ERR_NONE);
     assert_true(f.has_ended);
