@@ -44,6 +44,11 @@ static const char *const trigger_rule_names[] = {
 #include "millrace/enums.def"
 #undef TRIGGER_RULE
 };
+static const char *const weight_rule_names[] = {
+#define WEIGHT_RULE(name, text) text,
+#include "millrace/enums.def"
+#undef WEIGHT_RULE
+};
 static const char *const reprocess_names[] = {
 #define REPROCESS(name, text) text,
 #include "millrace/enums.def"
@@ -60,6 +65,7 @@ TABLE_LOOKUP(task_state, TASK_STATE_COUNT)
 TABLE_LOOKUP(run_type, RUN_TYPE_COUNT)
 TABLE_LOOKUP(triggered_by, TRIGGERED_BY_COUNT)
 TABLE_LOOKUP(trigger_rule, TRIGGER_RULE_COUNT)
+TABLE_LOOKUP(weight_rule, WEIGHT_RULE_COUNT)
 TABLE_LOOKUP(reprocess, REPROCESS_COUNT)
 TABLE_LOOKUP(outcome, OUTCOME_COUNT)
 

@@ -153,7 +153,7 @@ void view_dag(struct jw *w, const struct view_dag *view)
     write_lists(w, view);
     jw_kv_int(w, "max_active_tasks", dag == NULL ? concurrency_default : dag->max_active_tasks);
     jw_kv_int(w, "max_active_runs", dag == NULL ? concurrency_default : dag->max_active_runs);
-    jw_kv_int(w, "max_consecutive_failed_dag_runs", 0);
+    jw_kv_int(w, "max_consecutive_failed_dag_runs", dag == NULL ? 0 : dag->max_failed_in_row);
     jw_kv_bool(w, "has_task_concurrency_limits", false);
     jw_kv_bool(w, "has_import_errors", view->has_import_errors);
     if (view->version != NULL)
@@ -233,7 +233,7 @@ void view_task(struct jw *w, const struct dag *dag, uint32_t index)
     jw_kv_string(w, "pool", task->pool);
     jw_kv_int(w, "pool_slots", task->pool_slots);
     jw_kv_int(w, "priority_weight", task->priority_weight);
-    jw_kv_string(w, "weight_rule", "downstream");
+    jw_kv_string(w, "weight_rule", weight_rule_name(task->weight_rule));
     jw_kv_string(w, "trigger_rule", trigger_rule_name(task->trigger_rule));
     jw_kv_string(w, "queue", "default");
     jw_kv_string(w, "owner", task->owner);

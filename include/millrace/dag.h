@@ -40,8 +40,13 @@ struct dag_task {
     const uint32_t *downstream;
     uint32_t downstream_count;
     enum trigger_rule trigger_rule;
+    bool is_setup;
+    bool is_teardown;            /* the run's state does not depend on it … */
+    bool on_failure_fail_dagrun; /* … unless this says so */
 
     int64_t retries;
+    const int64_t *retry_exit_codes; /* of a command: others fail at once; none given = all retry */
+    size_t retry_exit_code_count;
     int64_t retry_delay_us;
     double retry_backoff;         /* multiplier of retry_exponential_backoff; 0 = off */
     int64_t max_retry_delay_us;   /* 0 = only the general cap of a day */
@@ -49,8 +54,9 @@ struct dag_task {
 
     const char *pool; /* "default_pool" */
     int64_t pool_slots;
-    int64_t priority_weight;       /* as written */
-    int64_t priority_weight_total; /* own + all distinct descendants, clamped to int32 */
+    int64_t priority_weight; /* as written */
+    enum weight_rule weight_rule;
+    int64_t priority_weight_total; /* own + what the weight rule adds, clamped to int32 */
     bool outputs_used;             /* some template of the DAG reads tasks.<this>.outputs */
     uint32_t line;                 /* where the task begins in the file */
 };
@@ -79,6 +85,10 @@ struct dag {
     bool paused_upon_creation;
     int64_t max_active_runs;
     int64_t max_active_tasks;
+    bool fail_fast;            /* a task that fails for good ends the run's other work */
+    int64_t dagrun_timeout_us; /* from the run's start; 0 = none */
+    int64_t max_failed_in_row; /* max_consecutive_failed_dag_runs; 0 = no limit */
+    bool only_teardowns;       /* none of its tasks counts for the run's state by rule: all do */
     const json_t *params;      /* object: name → default value */
     const json_t *param_types; /* object: name → declared type's name; NULL = none declared */
 

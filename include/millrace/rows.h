@@ -18,6 +18,8 @@ struct dag_row {
     int64_t next_start_us; /* the next interval; all 0 when there is none */
     int64_t next_end_us;   /* = its run_after */
     int64_t parsed_at_us;
+    int64_t failed_in_row;    /* runs that failed since the last success, backfills not counted */
+    const char *pause_reason; /* why it was paused, where no person did it; may be NULL */
 };
 
 struct version_row {
@@ -50,6 +52,7 @@ struct run_row {
     const char *conf;   /* a JSON object */
     const char *note;   /* may be NULL */
     const char *reason; /* why it is in its state */
+    const char *doom;   /* running, and will end as failed because of this; NULL = open */
 };
 
 struct task_row {

@@ -40,6 +40,13 @@ enum trigger_rule {
     TRIGGER_RULE_COUNT
 };
 
+enum weight_rule {
+#define WEIGHT_RULE(name, text) WEIGHT_RULE_##name,
+#include "millrace/enums.def"
+#undef WEIGHT_RULE
+    WEIGHT_RULE_COUNT
+};
+
 enum reprocess {
 #define REPROCESS(name, text) REPROCESS_##name,
 #include "millrace/enums.def"
@@ -60,6 +67,7 @@ const char *task_state_name(enum task_state state);
 const char *run_type_name(enum run_type type);
 const char *triggered_by_name(enum triggered_by by);
 const char *trigger_rule_name(enum trigger_rule rule);
+const char *weight_rule_name(enum weight_rule rule);
 const char *reprocess_name(enum reprocess reprocess);
 const char *outcome_name(enum outcome outcome);
 
@@ -69,6 +77,7 @@ bool task_state_parse(struct str name, enum task_state *ret);
 bool run_type_parse(struct str name, enum run_type *ret);
 bool triggered_by_parse(struct str name, enum triggered_by *ret);
 bool trigger_rule_parse(struct str name, enum trigger_rule *ret);
+bool weight_rule_parse(struct str name, enum weight_rule *ret);
 bool reprocess_parse(struct str name, enum reprocess *ret);
 bool outcome_parse(struct str name, enum outcome *ret);
 

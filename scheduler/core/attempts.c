@@ -140,6 +140,18 @@ static void keep_outputs(struct task *task, const char *outputs)
     task->outputs = json_loads(outputs, 0, NULL);
 }
 
+/* Whether the exit code is one that the task says another try can't change. */
+static bool is_final_code(const struct dag_task *spec, const struct ending *ending)
+{
+    if (spec->retry_exit_code_count == 0 || ending->outcome != OUTCOME_FAILED ||
+        ending->exit_code < 0)
+        return false;
+    for (size_t i = 0; i < spec->retry_exit_code_count; i++)
+        if (spec->retry_exit_codes[i] == ending->exit_code)
+            return false;
+    return true;
+}
+
 /* What becomes of the task: over, or waiting for its next try. */
 static void task_after(struct core *core, struct task *task, const struct ending *ending,
                        const char *reason)
@@ -149,6 +161,11 @@ static void task_after(struct core *core, struct task *task, const struct ending
     task->ended_at_us = ending->ended_at_us;
     if (ending->is_given_back)
         task->max_tries++; /* nothing was tried */
+    if (task->try_number <= task->max_tries && is_final_code(task_spec(task), ending)) {
+        task_move(core, task, TASK_FAILED,
+                  reason_format(core, "%s: not among retry_exit_codes", reason));
+        return;
+    }
     if (!outcome_is_retryable(ending->outcome) || task->try_number > task->max_tries) {
         task_move(core, task, final_state(ending->outcome), reason);
         return;

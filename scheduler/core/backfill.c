@@ -387,6 +387,7 @@ static void reset_run(struct core *core, struct backfill *backfill, const struct
     row.conf = backfill->row.conf;
     row.queued_at_us = core->now_us;
     row.started_at_us = row.ended_at_us = 0;
+    row.doom = NULL;
     row.clear_number++;
     struct run *run = run_new(core, entry, entry->current, &row);
     continue_tries(run, known);

@@ -32,7 +32,17 @@ void dags_free(struct core *core, struct dag_entry *entry)
     heap_release(&entry->queued);
     dag_unref(entry->current);
     arena_release(&entry->arena);
+    free(entry->pause_reason);
     free(entry);
+}
+
+void dags_set_pause_reason(struct dag_entry *entry, const char *reason)
+{
+    char *copy = mem_strdup(reason);
+
+    free(entry->pause_reason);
+    entry->pause_reason = copy;
+    entry->row.pause_reason = copy;
 }
 
 static void tell(struct core *core, const struct dag_entry *entry)
@@ -41,6 +51,7 @@ static void tell(struct core *core, const struct dag_entry *entry)
 
     decision->as.dag = entry->row;
     decision->as.dag.file = arena_strdup(&core->out->arena, entry->row.file);
+    decision->as.dag.pause_reason = arena_strdup(&core->out->arena, entry->row.pause_reason);
 }
 
 void dags_plan(struct dag_entry *entry, int64_t now_us)
@@ -202,12 +213,34 @@ void dags_set_paused(struct core *core, const struct event *event)
     }
     if (entry->row.is_paused != event->as.set_paused.is_paused) {
         entry->row.is_paused = event->as.set_paused.is_paused;
+        entry->row.failed_in_row = 0;
+        dags_set_pause_reason(entry, NULL);
         dags_plan(entry, core->now_us);
         tell(core, entry);
         dags_start_runs(core, entry);
         dags_touch(core, entry);
     }
     reply_done(core, event, 0);
+}
+
+/* Backfills fill what is past: their failures say nothing of the runs to come. */
+void dags_run_ended(struct core *core, const struct run *run)
+{
+    struct dag_entry *entry = run->entry;
+    struct dag_row *row = &entry->row;
+    int64_t max = entry->current == NULL ? 0 : entry->current->max_failed_in_row;
+
+    if (max == 0 || run->backfill != NULL ||
+        (run->row.state == RUN_SUCCESS && row->failed_in_row == 0))
+        return;
+    row->failed_in_row = run->row.state == RUN_SUCCESS ? 0 : row->failed_in_row + 1;
+    if (row->failed_in_row >= max && !row->is_paused) {
+        row->is_paused = true;
+        dags_set_pause_reason(
+            entry, reason_format(core, "max_consecutive_failed_dag_runs: %lld failed, last: %s",
+                                 (long long)row->failed_in_row, run->row.run_id));
+    }
+    tell(core, entry);
 }
 
 size_t dags_want(struct core *core, int64_t now_us, struct core_want *out, size_t max)

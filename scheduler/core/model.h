@@ -20,7 +20,7 @@
 
 #include <uthash.h>
 
-enum timer_kind { TIMER_RETRY, TIMER_RUN };
+enum timer_kind { TIMER_RETRY, TIMER_RUN, TIMER_RUN_TIMEOUT };
 
 struct timer {
     struct heap_node node;
@@ -113,13 +113,13 @@ struct run {
     struct task *tasks;
     uint32_t waiting;     /* tasks in state none */
     uint32_t unfinished;  /* tasks not final */
-    uint32_t failed_leaf; /* the first leaf in a failed state, or UINT32_MAX */
+    uint32_t failed_leaf; /* the first effective leaf in a failed state, or UINT32_MAX */
     int64_t active;       /* tasks queued, running or restarting */
     uint32_t stopping;    /* attempts told to stop: the run stays in memory until they have ended */
     struct ready_queue **queues;
     size_t queue_count;
     struct heap_node queued; /* among the runs that may start, of its DAG or backfill */
-    struct timer timer;      /* TIMER_RUN: run_after */
+    struct timer timer;      /* queued: TIMER_RUN; running: TIMER_RUN_TIMEOUT */
     json_t *conf;            /* parsed when first needed */
     const char *unreadable;  /* while recovering: why its version can't be read */
     UT_hash_handle hh;       /* by row.id, while it is live or has attempts that stop */
@@ -134,6 +134,7 @@ struct run {
 struct dag_entry {
     struct dag_row row; /* strings live in the arena or in `current` */
     struct arena arena;
+    char *pause_reason; /* what row.pause_reason points to */
     struct dag *current;
     int64_t live_runs;         /* queued or running, without those of backfills */
     int64_t running_runs;      /* of these */

@@ -18,6 +18,8 @@ void dags_set_paused(struct core *core, const struct event *event);
 void dags_plan(struct dag_entry *entry, int64_t now_us);     /* the next interval, as of now */
 void dags_touch(struct core *core, struct dag_entry *entry); /* due, armed, or neither */
 void dags_start_runs(struct core *core, struct dag_entry *entry);
+void dags_set_pause_reason(struct dag_entry *entry, const char *reason);
+void dags_run_ended(struct core *core, const struct run *run);
 size_t dags_want(struct core *core, int64_t now_us, struct core_want *out, size_t max);
 void dags_make_run(struct core *core, const struct core_want *want, const struct known_run *known);
 struct dag_entry *dags_add(struct core *core, const char *dag_id);
@@ -41,6 +43,17 @@ void run_free(struct core *core, struct run *run);
 int64_t run_sort_date(const struct run *run); /* logical date, or run_after without one */
 bool run_known_by_name(const struct core *core, const char *dag_id, const char *run_id);
 bool run_known_by_date(const struct core *core, const char *dag_id, int64_t logical_date_us);
+
+void run_tell(struct core *core, const struct run *run, const char *reason); /* same state */
+bool task_counts_for_run(const struct task *task);                           /* an effective leaf */
+
+/* halt.c */
+/* Stops the run's work, which then ends as failed once its teardowns have; attempts that run end
+ * as `running_to`. Nothing if that was done before. */
+void run_doom(struct core *core, struct run *run, enum task_state running_to, const char *reason);
+void run_arm_timeout(struct core *core, struct run *run);
+void run_timed_out(struct core *core, struct run *run);
+void run_task_failed(struct core *core, const struct task *task); /* for good */
 
 /* trigger.c */
 void trigger_run(struct core *core, const struct event *event);

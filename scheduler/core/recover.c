@@ -12,6 +12,7 @@ void core_restore_dag(struct core *core, const struct dag_row *row, struct dag *
     entry->row = *row;
     entry->row.dag_id = dag_id;
     entry->row.file = arena_strdup(&entry->arena, row->file);
+    dags_set_pause_reason(entry, row->pause_reason);
     if (current != NULL)
         entry->current = dag_ref(current);
 }
@@ -130,8 +131,8 @@ static void restore_task(struct core *core, struct task *task, const struct task
         if (attempts->live != NULL)
             bind_stopping(core, task, attempts->live);
         run->unfinished--;
-        if (task_state_is_failed(row->state) && task_spec(task)->downstream_count == 0 &&
-            run->failed_leaf == UINT32_MAX)
+        if (task_state_is_failed(row->state) && run->failed_leaf == UINT32_MAX &&
+            task_counts_for_run(task))
             run->failed_leaf = task->index;
         for (uint32_t i = 0; i < task_spec(task)->downstream_count; i++)
             tally_add(&run->tasks[task_spec(task)->downstream[i]].tally, row->state);
@@ -208,6 +209,7 @@ void core_restore_unreadable_run(struct core *core, const struct run_row *row, c
 /* Goes on where the run stood. */
 static void resume(struct core *core, struct run *run)
 {
+    run_arm_timeout(core, run);
     for (uint32_t i = 0; i < run->dag->task_count; i++) {
         struct task *task = &run->tasks[i];
         if (task->state == TASK_NONE)

@@ -100,6 +100,7 @@ struct run *run_new(struct core *core, struct dag_entry *entry, struct dag *vers
     run->row.conf = arena_strdup(&run->arena, row->conf == NULL ? "{}" : row->conf);
     run->row.note = arena_strdup(&run->arena, row->note);
     run->row.reason = NULL;
+    run->row.doom = arena_strdup(&run->arena, row->doom);
     run->dag = dag_ref(version);
     run->entry = entry;
     run->timer.kind = TIMER_RUN;
@@ -126,6 +127,11 @@ static void tell(struct core *core, const struct run *run, enum decision_kind ki
     decision->as.run.row.reason = reason;
     decision->as.run.from = from;
     decision->as.run.dag = run->dag;
+}
+
+void run_tell(struct core *core, const struct run *run, const char *reason)
+{
+    tell(core, run, DECIDE_RUN, run->row.state, reason);
 }
 
 /* A run of a backfill is due in any case: its interval was complete when the backfill was made,
@@ -184,6 +190,8 @@ static void move(struct core *core, struct run *run, enum run_state to, const ch
 
     assert(run_state_edge_is_legal(from, to));
     run->row.state = to;
+    if (to == RUN_QUEUED)
+        run->row.doom = NULL; /* it is cleared */
     *running += (to == RUN_RUNNING) - (from == RUN_RUNNING);
     tell(core, run, DECIDE_RUN, from, reason);
 }
@@ -192,10 +200,30 @@ void run_start(struct core *core, struct run *run)
 {
     run->row.started_at_us = core->now_us;
     move(core, run, RUN_RUNNING, NULL);
+    run_arm_timeout(core, run);
     for (uint32_t i = 0; i < run->dag->task_count; i++)
         if (run->tasks[i].state == TASK_NONE)
             task_evaluate(core, &run->tasks[i], NULL);
     run_check_end(core, run);
+}
+
+/* Teardowns don't count, unless they say so or there is nothing else; so what only they are behind
+ * is a leaf too. */
+bool task_counts_for_run(const struct task *task)
+{
+    const struct dag *dag = task->run->dag;
+    const struct dag_task *spec = task_spec(task);
+
+    if (dag->only_teardowns)
+        return spec->downstream_count == 0;
+    if (spec->is_teardown && !spec->on_failure_fail_dagrun)
+        return false;
+    for (uint32_t i = 0; i < spec->downstream_count; i++) {
+        const struct dag_task *down = &dag->tasks[spec->downstream[i]];
+        if (!down->is_teardown || down->on_failure_fail_dagrun)
+            return false;
+    }
+    return true;
 }
 
 void run_check_end(struct core *core, struct run *run)
@@ -205,6 +233,10 @@ void run_check_end(struct core *core, struct run *run)
     if (run->unfinished > 0) {
         if (run->waiting == run->unfinished)
             run_end(core, run, RUN_FAILED, "all_tasks_deadlocked");
+        return;
+    }
+    if (run->row.doom != NULL) {
+        run_end(core, run, RUN_FAILED, run->row.doom);
         return;
     }
     if (run->failed_leaf == UINT32_MAX) {
@@ -245,6 +277,7 @@ void run_attempt_stopped(struct core *core, struct run *run)
 void run_end(struct core *core, struct run *run, enum run_state state, const char *reason)
 {
     run->row.ended_at_us = core->now_us;
+    timer_disarm(&core->timers, &run->timer);
     move(core, run, state, reason);
     if (run->stopping == 0)
         forget(core, run);
@@ -254,6 +287,7 @@ void run_end(struct core *core, struct run *run, enum run_state state, const cha
         return;
     }
     run->entry->live_runs--;
+    dags_run_ended(core, run);
     dags_start_runs(core, run->entry);
     dags_touch(core, run->entry);
 }

@@ -48,7 +48,7 @@ static bool is_active(enum task_state state)
 
 static bool is_failed_leaf(const struct task *task)
 {
-    return task_state_is_failed(task->state) && task_spec(task)->downstream_count == 0;
+    return task_state_is_failed(task->state) && task_counts_for_run(task);
 }
 
 /* Another one in place of a failed leaf that was cleared or marked; tasks are cleared in order, so
@@ -230,6 +230,8 @@ void tasks_settle(struct core *core)
         struct task *task = core->settled[i];
         struct run *run = task->run;
         const struct dag_task *spec = task_spec(task);
+        if (task->state == TASK_FAILED)
+            run_task_failed(core, task);
         for (uint32_t k = 0; k < spec->downstream_count; k++) {
             struct task *down = &run->tasks[spec->downstream[k]];
             tally_add(&down->tally, task->state);

@@ -38,6 +38,9 @@ void timers_expire(struct core *core)
         case TIMER_RUN:
             run_enqueue(core, HEAP_ENTRY(timer, struct run, timer));
             break;
+        case TIMER_RUN_TIMEOUT:
+            run_timed_out(core, HEAP_ENTRY(timer, struct run, timer));
+            break;
         }
     }
 }

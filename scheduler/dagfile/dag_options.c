@@ -13,6 +13,13 @@ static const char *const trigger_rules[] = {
     NULL,
 };
 
+static const char *const weight_rules[] = {
+#define WEIGHT_RULE(name, text) text,
+#include "millrace/enums.def"
+#undef WEIGHT_RULE
+    NULL,
+};
+
 /* clang-format off */
 #define SHARED_OPTIONS                                                                             \
     {.key = "owner", .type = OPTION_STRING,                                                        \
@@ -25,6 +32,9 @@ static const char *const trigger_rules[] = {
      .doc = "true doubles the pause with every try; a number of at least 1 is the factor."},       \
     {.key = "max_retry_delay", .type = OPTION_DURATION,                                            \
      .doc = "The longest pause that exponential backoff reaches; a day if not given."},            \
+    {.key = "retry_exit_codes", .type = OPTION_SCALARS, .flags = OPTION_OR_SINGLE,                 \
+     .doc = "Exit codes of a command that another try may change: any other failure by exit code " \
+            "is final. All codes are tried again if not given."},                                  \
     {.key = "execution_timeout", .type = OPTION_DURATION,                                          \
      .doc = "An attempt that runs longer is ended and counts as failed."},                         \
     {.key = "pool", .type = OPTION_STRING, .flags = OPTION_ID, .fallback = "\"default_pool\"",     \
@@ -32,8 +42,11 @@ static const char *const trigger_rules[] = {
     {.key = "pool_slots", .type = OPTION_INT, .fallback = "1", .min = 1, .max = 1000000,           \
      .doc = "How many slots of the pool it takes."},                                               \
     {.key = "priority_weight", .type = OPTION_INT, .fallback = "1", .min = -1000000,               \
-     .max = 1000000, .doc = "Tasks with more weight start first where slots are few; the weights " \
-                            "of all tasks downstream are added."},                                 \
+     .max = 1000000, .doc = "Tasks with more weight start first where slots are few."},            \
+    {.key = "weight_rule", .type = OPTION_ENUM, .fallback = "\"downstream\"",                      \
+     .choices = weight_rules,                                                                      \
+     .doc = "Whose weights are added to the task's own: those of all tasks downstream, of all "    \
+            "upstream, or nobody's (absolute)."},                                                  \
     {.key = "trigger_rule", .type = OPTION_ENUM, .fallback = "\"all_success\"",                    \
      .choices = trigger_rules, .doc = "What the states of its upstreams must be for it to start."}, \
     {.key = "env", .type = OPTION_MAP, .flags = OPTION_TEMPLATE,                                   \
@@ -90,6 +103,16 @@ static const struct option dag_options[] = {
      .doc = "How many runs go on at once, backfills not counted."},
     {.key = "max_active_tasks", .type = OPTION_INT, .fallback = "16", .min = 1, .max = 1000000,
      .doc = "How many tasks of one run go on at once."},
+    {.key = "fail_fast", .type = OPTION_BOOL, .fallback = "false",
+     .doc = "Whether a task that has failed for good ends the run: what runs is stopped and fails, "
+            "what has not begun is skipped, teardowns still run. All trigger rules must be "
+            "all_success."},
+    {.key = "dagrun_timeout", .type = OPTION_DURATION,
+     .doc = "A run that takes longer, counted from its start, fails: what runs is stopped, all "
+            "unfinished tasks are skipped, teardowns still run."},
+    {.key = "max_consecutive_failed_dag_runs", .type = OPTION_INT, .fallback = "0", .max = 1000000,
+     .doc = "After so many failed runs in a row, backfills not counted, the DAG is paused; 0 = "
+            "never. Unpausing it begins a new count."},
     {.key = "default_args", .type = OPTION_OBJECT, .fields = &default_args_table,
      .doc = "Options for all tasks that do not say otherwise."},
     {.key = "params", .type = OPTION_MAP,
@@ -106,60 +129,72 @@ static const struct option dag_options[] = {
         {"retry_delay_sec", "retry_delay"}, {"retry_delay_seconds", "retry_delay"},                \
         {"retry_interval", "retry_delay"}, {"retry", "retries"}, {"max_retries", "retries"},       \
         {"retry_policy", "retries"}, {"priority", "priority_weight"}, {"environment", "env"},      \
-        {"max_retry_delay_sec", "max_retry_delay"}
+        {"max_retry_delay_sec", "max_retry_delay"}, {"exit_codes", "retry_exit_codes"},            \
+    {                                                                                              \
+        "retry_on_exit_code", "retry_exit_codes"                                                   \
+    }
 
-static const struct option_alias shared_aliases[] = {TASK_ALIASES, {NULL, NULL}};
+static const struct option_alias shared_aliases[] = {
+    TASK_ALIASES, {NULL, NULL}
+};
 
 static const struct option_alias task_aliases[] = {
     TASK_ALIASES,
-    {"dependencies", "depends_on"},
-    {"depends", "depends_on"},
-    {"needs", "depends_on"},
-    {"upstream", "depends_on"},
-    {"after", "depends_on"},
-    {"requires", "depends_on"},
-    {"options", "with"},
-    {"params", "with"},
-    {"args", "with"},
-    {"config", "with"},
-    {"operator", "type"},
-    {"kind", "type"},
-    {"uses", "type"},
-    {"command", "type: command` and `with: {argv: […]}"},
-    {"cmd", "type: command` and `with: {argv: […]}"},
-    {"script", "type: command` and `with: {argv: [sh, -c, …]}"},
-    {"run", "type: command` and `with: {argv: […]}"},
-    {"bash_command", "type: command` and `with: {argv: [sh, -c, …]}"},
-    {"image", "type: command` with the container's launcher in `argv"},
-    {"doc_md", "doc"},
-    {"description", "doc"},
-    {NULL, NULL},
+    {"dependencies", "depends_on"                                           },
+    {"depends",      "depends_on"                                           },
+    {"needs",        "depends_on"                                           },
+    {"upstream",     "depends_on"                                           },
+    {"after",        "depends_on"                                           },
+    {"requires",     "depends_on"                                           },
+    {"options",      "with"                                                 },
+    {"params",       "with"                                                 },
+    {"args",         "with"                                                 },
+    {"config",       "with"                                                 },
+    {"operator",     "type"                                                 },
+    {"kind",         "type"                                                 },
+    {"uses",         "type"                                                 },
+    {"command",      "type: command` and `with: {argv: […]}"              },
+    {"cmd",          "type: command` and `with: {argv: […]}"              },
+    {"script",       "type: command` and `with: {argv: [sh, -c, …]}"      },
+    {"run",          "type: command` and `with: {argv: […]}"              },
+    {"bash_command", "type: command` and `with: {argv: [sh, -c, …]}"      },
+    {"image",        "type: command` with the container's launcher in `argv"},
+    {"doc_md",       "doc"                                                  },
+    {"description",  "doc"                                                  },
+    {NULL,           NULL                                                   },
 };
 
 static const struct option_alias dag_aliases[] = {
-    {"schedule_interval", "schedule"},
-    {"cron", "schedule"},
-    {"timetable", "schedule"},
-    {"name", "dag_id"},
-    {"id", "dag_id"},
-    {"dag", "dag_id"},
-    {"steps", "tasks"},
-    {"jobs", "tasks"},
-    {"nodes", "tasks"},
-    {"tz", "timezone"},
-    {"doc_md", "doc"},
-    {"concurrency", "max_active_tasks"},
-    {"is_paused_upon_creation", "paused_upon_creation"},
-    {"catch_up", "catchup"},
-    {"start", "start_date"},
-    {"end", "end_date"},
-    {"defaults", "default_args"},
-    {"parameters", "params"},
-    {"variables", "params"},
-    {"image", "type: command` with the container's launcher in `argv"},
-    {"env", "default_args: {env: …}"},
-    {"retries", "default_args: {retries: …}"},
-    {NULL, NULL},
+    {"schedule_interval",           "schedule"                                             },
+    {"cron",                        "schedule"                                             },
+    {"timetable",                   "schedule"                                             },
+    {"name",                        "dag_id"                                               },
+    {"id",                          "dag_id"                                               },
+    {"dag",                         "dag_id"                                               },
+    {"steps",                       "tasks"                                                },
+    {"jobs",                        "tasks"                                                },
+    {"nodes",                       "tasks"                                                },
+    {"tz",                          "timezone"                                             },
+    {"doc_md",                      "doc"                                                  },
+    {"concurrency",                 "max_active_tasks"                                     },
+    {"fail_stop",                   "fail_fast"                                            },
+    {"failfast",                    "fail_fast"                                            },
+    {"dag_run_timeout",             "dagrun_timeout"                                       },
+    {"run_timeout",                 "dagrun_timeout"                                       },
+    {"timeout",                     "dagrun_timeout"                                       },
+    {"timeout_sec",                 "dagrun_timeout"                                       },
+    {"max_consecutive_failed_runs", "max_consecutive_failed_dag_runs"                      },
+    {"is_paused_upon_creation",     "paused_upon_creation"                                 },
+    {"catch_up",                    "catchup"                                              },
+    {"start",                       "start_date"                                           },
+    {"end",                         "end_date"                                             },
+    {"defaults",                    "default_args"                                         },
+    {"parameters",                  "params"                                               },
+    {"variables",                   "params"                                               },
+    {"image",                       "type: command` with the container's launcher in `argv"},
+    {"env",                         "default_args: {env: …}"                             },
+    {"retries",                     "default_args: {retries: …}"                         },
+    {NULL,                          NULL                                                   },
 };
 
 const struct option_table default_args_table = {

@@ -172,11 +172,31 @@ static void read_options(struct dag_builder *b, const json_t *options)
     dag->paused_upon_creation = json_is_true(json_object_get(options, "paused_upon_creation"));
     dag->max_active_runs = json_integer_value(json_object_get(options, "max_active_runs"));
     dag->max_active_tasks = json_integer_value(json_object_get(options, "max_active_tasks"));
+    dag->fail_fast = json_is_true(json_object_get(options, "fail_fast"));
+    (void)duration_parse(str_from(json_string_value(json_object_get(options, "dagrun_timeout"))),
+                         &dag->dagrun_timeout_us);
+    dag->max_failed_in_row =
+        json_integer_value(json_object_get(options, "max_consecutive_failed_dag_runs"));
     read_tags(b, options);
     read_zone(b, options);
     read_schedule(b);
     check_continuous(b);
     read_dates(b);
+}
+
+/* Airflow's rule too: where the first failure ends the run, nothing can wait for failures. */
+static void check_fail_fast(struct dag_builder *b)
+{
+    for (uint32_t i = 0; b->dag->fail_fast && i < b->dag->task_count; i++) {
+        const struct dag_task *task = &b->dag->tasks[i];
+        const struct node *own = node_get(b->sources[i].node, "trigger_rule");
+        if (task->trigger_rule == TRIGGER_RULE_ALL_SUCCESS)
+            continue;
+        diag_add(b->diags, MR(BAD_VALUE), own != NULL ? own->at : b->sources[i].at,
+                 "take out `trigger_rule`, or `fail_fast`",
+                 "with `fail_fast` every trigger rule must be all_success, not %s",
+                 trigger_rule_name(task->trigger_rule));
+    }
 }
 
 static void check_document(struct dag_builder *b)
@@ -186,6 +206,7 @@ static void check_document(struct dag_builder *b)
     read_options(b, options);
     params_read(b);
     tasks_read(b, options);
+    check_fail_fast(b);
     if (b->dag->task_count > 0) {
         size_t before = b->diags->error_count;
         graph_build(b);

@@ -210,32 +210,56 @@ void graph_build(struct dag_builder *b)
     free(order);
 }
 
-void graph_weigh(struct dag_builder *b)
+static int64_t clamp_int32(int64_t value)
 {
-    struct dag *dag = b->dag;
-    size_t words = (dag->task_count + 63u) / 64u;
-    uint32_t *order = mem_alloc_array(dag->task_count, sizeof(*order));
-    uint64_t *below = mem_alloc_array(dag->task_count * words, sizeof(*below));
-    uint32_t count = topological_order(dag, order);
+    return value > INT32_MAX ? INT32_MAX : value < INT32_MIN ? INT32_MIN : value;
+}
 
-    for (uint32_t i = count; i > 0; i--) {
-        struct dag_task *task = &dag->tasks[order[i - 1]];
-        uint64_t *mine = below + order[i - 1] * words;
+/* Gives the tasks of one weight rule their totals, in one walk against the edges it adds along:
+ * each task's set of relatives is the union of its neighbours and theirs. */
+static void weigh(struct dag *dag, const uint32_t *order, uint32_t count, enum weight_rule rule)
+{
+    bool is_down = rule == WEIGHT_RULE_DOWNSTREAM;
+    size_t words = (dag->task_count + 63u) / 64u;
+    uint64_t *sets = mem_alloc_array(dag->task_count * words, sizeof(*sets));
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t index = order[is_down ? count - 1 - i : i];
+        struct dag_task *task = &dag->tasks[index];
+        const uint32_t *next = is_down ? task->downstream : task->upstream;
+        uint32_t next_count = is_down ? task->downstream_count : task->upstream_count;
+        uint64_t *mine = sets + index * words;
         int64_t total = task->priority_weight;
-        for (uint32_t k = 0; k < task->downstream_count; k++) {
-            uint32_t next = task->downstream[k];
-            mine[next / 64] |= UINT64_C(1) << (next % 64);
+        for (uint32_t k = 0; k < next_count; k++) {
+            mine[next[k] / 64] |= UINT64_C(1) << (next[k] % 64);
             for (size_t w = 0; w < words; w++)
-                mine[w] |= below[next * words + w];
+                mine[w] |= sets[next[k] * words + w];
         }
+        if (task->weight_rule != rule)
+            continue;
         for (size_t w = 0; w < words; w++)
             for (uint64_t bits = mine[w]; bits != 0; bits &= bits - 1)
                 total += dag->tasks[w * 64 + (size_t)__builtin_ctzll(bits)].priority_weight;
-        task->priority_weight_total = total > INT32_MAX   ? INT32_MAX
-                                      : total < INT32_MIN ? INT32_MIN
-                                                          : total;
+        task->priority_weight_total = clamp_int32(total);
     }
-    free(below);
+    free(sets);
+}
+
+void graph_weigh(struct dag_builder *b)
+{
+    struct dag *dag = b->dag;
+    uint32_t *order = mem_alloc_array(dag->task_count, sizeof(*order));
+    uint32_t count = topological_order(dag, order);
+    bool uses[WEIGHT_RULE_COUNT] = {false};
+
+    for (uint32_t i = 0; i < dag->task_count; i++) {
+        dag->tasks[i].priority_weight_total = clamp_int32(dag->tasks[i].priority_weight);
+        uses[dag->tasks[i].weight_rule] = true;
+    }
+    if (uses[WEIGHT_RULE_DOWNSTREAM])
+        weigh(dag, order, count, WEIGHT_RULE_DOWNSTREAM);
+    if (uses[WEIGHT_RULE_UPSTREAM])
+        weigh(dag, order, count, WEIGHT_RULE_UPSTREAM);
     free(order);
 }
 

@@ -68,6 +68,38 @@ static void read_pool(struct dag_builder *b, const struct task_options *o, struc
              pool);
 }
 
+/* Exit codes of a process are 0 to 255; 0 is success, 99 is skipped. */
+static bool is_failure_code(const json_t *code)
+{
+    json_int_t value = json_integer_value(code);
+
+    return json_is_integer(code) && value >= 1 && value <= 255 && value != 99;
+}
+
+static void read_exit_codes(struct dag_builder *b, const struct task_options *o,
+                            struct dag_task *task)
+{
+    const json_t *list = pick(o, "retry_exit_codes");
+    const struct node *node = pick_node(o, "retry_exit_codes");
+    size_t count = json_array_size(list);
+    int64_t *codes = arena_alloc_array(&b->dag->arena, count, sizeof(*codes));
+
+    for (size_t i = 0; i < count; i++) {
+        const json_t *code = json_array_get(list, i);
+        if (!is_failure_code(code))
+            diag_add(b->diags, MR(BAD_VALUE),
+                     node->kind == NODE_LIST ? node->items[i]->at : node->at, NULL,
+                     "`retry_exit_codes` takes integers from 1 to 255, but for 99, which skips");
+        codes[i] = json_integer_value(code);
+    }
+    if (node_get(o->node, "retry_exit_codes") != NULL && task->kind != NULL &&
+        task->kind->class != TASK_CLASS_COMMAND)
+        diag_add(b->diags, MR(BAD_VALUE), node->at, "take it out, or into default_args",
+                 "only a command has exit codes, not a task of type `%s`", task->kind->name);
+    task->retry_exit_codes = codes;
+    task->retry_exit_code_count = count;
+}
+
 static bool is_env_name(struct str name)
 {
     for (size_t i = 0; i < name.len; i++) {
@@ -144,13 +176,15 @@ static void read_task(struct dag_builder *b, uint32_t index, const struct task_o
     task->execution_timeout_us = pick_duration(o, "execution_timeout");
     task->pool_slots = json_integer_value(pick(o, "pool_slots"));
     task->priority_weight = json_integer_value(pick(o, "priority_weight"));
-    task->priority_weight_total = task->priority_weight;
+    (void)weight_rule_parse(str_from(json_string_value(pick(o, "weight_rule"))),
+                            &task->weight_rule);
     (void)trigger_rule_parse(str_from(json_string_value(pick(o, "trigger_rule"))),
                              &task->trigger_rule);
     read_pool(b, o, task);
     check_env(b, node_get(o->node, "env"));
     task->env = merge_env(o);
     task->kind = task_kind_find(node_get_text(o->node, "type"));
+    read_exit_codes(b, o, task);
     if (task->kind != NULL)
         task->options = read_with(b, source, task);
 }

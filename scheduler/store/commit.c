@@ -63,6 +63,8 @@ static bool write_dag(struct commit *commit, const struct dag_row *row)
     bind_time(&bind, row->next_start_us);
     bind_time(&bind, row->next_end_us);
     bind_int(&bind, row->parsed_at_us);
+    bind_int(&bind, row->failed_in_row);
+    bind_text(&bind, row->pause_reason);
     return bind_run(&bind, commit->err);
 }
 
@@ -104,6 +106,7 @@ static bool insert_run(struct commit *commit, const struct run_row *row)
     bind_text(&bind, row->note);
     bind_text(&bind, row->reason);
     bind_int(&bind, commit->now_us);
+    bind_text(&bind, row->doom);
     return bind_run(&bind, commit->err);
 }
 
@@ -125,6 +128,7 @@ static bool update_run(struct commit *commit, const struct run_row *row)
     bind_int(&bind, commit->now_us);
     bind_text(&bind, run_type_name(row->run_type));
     bind_text(&bind, triggered_by_name(row->triggered_by));
+    bind_text(&bind, row->doom);
     return bind_run_one(&bind, commit->err);
 }
 

@@ -23,6 +23,8 @@ static void read_dag(struct columns *columns, struct dag_row *row)
     row->next_start_us = column_int(columns);
     row->next_end_us = column_int(columns);
     row->parsed_at_us = column_int(columns);
+    row->failed_in_row = column_int(columns);
+    row->pause_reason = column_text(columns);
 }
 
 static void read_version(struct columns *columns, struct version_row *row)
@@ -58,6 +60,7 @@ static bool read_run(struct columns *columns, struct run_row *row, struct err *e
     row->conf = column_text(columns);
     row->note = column_text(columns);
     row->reason = column_text(columns);
+    row->doom = column_text(columns);
     return true;
 }
 

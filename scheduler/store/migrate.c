@@ -9,10 +9,12 @@
 
 extern const char store_migration_1[];
 extern const char store_migration_2[];
+extern const char store_migration_3[];
 
 const char *const *store_migrations(size_t *ret_count)
 {
-    static const char *const migrations[] = {store_migration_1, store_migration_2};
+    static const char *const migrations[] = {store_migration_1, store_migration_2,
+                                             store_migration_3};
 
     *ret_count = sizeof(migrations) / sizeof(migrations[0]);
     return migrations;

@@ -9,4 +9,5 @@ store_migration_\number:
     .section .rodata
     migration 1, "scheduler/store/schema.sql"
     migration 2, "scheduler/store/migration_2.sql"
+    migration 3, "scheduler/store/migration_3.sql"
     .section .note.GNU-stack, "", @progbits

@@ -3,7 +3,7 @@
 
 #define DAG_COLUMNS                                                                                \
     "SELECT dag_id, file, is_paused, is_stale, version_id, version_number, last_tick, "            \
-    "next_start, next_end, parsed_at FROM dag"
+    "next_start, next_end, parsed_at, failed_in_row, pause_reason FROM dag"
 
 static void fill_dag(struct query *query, void *row)
 {
@@ -19,6 +19,8 @@ static void fill_dag(struct query *query, void *row)
     dag->next_start_us = query_column(query, 7);
     dag->next_end_us = query_column(query, 8);
     dag->parsed_at_us = query_column(query, 9);
+    dag->failed_in_row = query_column(query, 10);
+    dag->pause_reason = query_column_text(query, 11);
 }
 
 bool read_dags(struct read *read, struct arena *arena, struct dag_row **ret, size_t *ret_count,

@@ -109,10 +109,34 @@ static void set_dag(struct dag *dag, struct str key, struct str value)
         dag->max_active_runs = number(value);
     else if (str_is(key, "max_active_tasks"))
         dag->max_active_tasks = number(value);
+    else if (str_is(key, "fail_fast"))
+        dag->fail_fast = str_is(value, "true");
+    else if (str_is(key, "dagrun_timeout"))
+        dag->dagrun_timeout_us = duration(value);
+    else if (str_is(key, "max_failed_in_row"))
+        dag->max_failed_in_row = number(value);
     else if (str_is(key, "params"))
         dag->params = json_loadb(value.ptr, value.len, 0, NULL);
     else
         fail("unknown key of the DAG", key);
+}
+
+static struct str next_word(struct str *text)
+{
+    *text = str_trim(*text);
+    size_t end = str_find(*text, ' ', 0);
+    struct str word = str_sub(*text, 0, end);
+    *text = end == SIZE_MAX ? (struct str){NULL, 0} : str_sub(*text, end, text->len);
+    return word;
+}
+
+static void set_exit_codes(struct dag *dag, struct dag_task *task, struct str value)
+{
+    int64_t *codes = arena_alloc_array(&dag->arena, value.len, sizeof(*codes));
+
+    while (str_trim(value).len > 0)
+        codes[task->retry_exit_code_count++] = number(next_word(&value));
+    task->retry_exit_codes = codes;
 }
 
 static void set_task(struct dag *dag, struct dag_task *task, struct str key, struct str value)
@@ -133,6 +157,8 @@ static void set_task(struct dag *dag, struct dag_task *task, struct str key, str
         task->pool_slots = number(value);
     else if (str_is(key, "weight"))
         task->priority_weight_total = number(value);
+    else if (str_is(key, "retry_exit_codes"))
+        set_exit_codes(dag, task, value);
     else if (str_is(key, "kind"))
         task->kind = str_is(value, "noop") ? &shared_kind : &plain_kind;
     else if (str_is(key, "option"))
@@ -150,15 +176,6 @@ static struct dag_task *find(struct dag *dag, struct str name)
     if (index == UINT32_MAX)
         fail("unknown task", name);
     return &dag->tasks[index];
-}
-
-static struct str next_word(struct str *text)
-{
-    *text = str_trim(*text);
-    size_t end = str_find(*text, ' ', 0);
-    struct str word = str_sub(*text, 0, end);
-    *text = end == SIZE_MAX ? (struct str){NULL, 0} : str_sub(*text, end, text->len);
-    return word;
 }
 
 /* Two passes: names first, so that a task may stand before its upstreams. */

@@ -49,6 +49,7 @@ static void apply_dag(struct rows *rows, const struct dag_row *row)
 
     copy.dag_id = arena_strdup(&rows->arena, row->dag_id);
     copy.file = arena_strdup(&rows->arena, row->file);
+    copy.pause_reason = arena_strdup(&rows->arena, row->pause_reason);
     for (size_t i = 0; i < rows->dag_row_count; i++) {
         if (strcmp(rows->dag_rows[i].dag_id, row->dag_id) == 0) {
             rows->dag_rows[i] = copy;
@@ -76,6 +77,7 @@ static struct run_row copy_run(struct rows *rows, const struct run_row *row)
     copy.conf = arena_strdup(&rows->arena, row->conf);
     copy.note = arena_strdup(&rows->arena, row->note);
     copy.reason = arena_strdup(&rows->arena, row->reason);
+    copy.doom = arena_strdup(&rows->arena, row->doom);
     return copy;
 }
 

@@ -115,6 +115,10 @@ void tell_decision(void *context, const struct decision *decision)
                 (long long)decision->as.version.number);
         break;
     case DECIDE_DAG:
+        if (decision->as.dag.pause_reason != NULL)
+            say(s, "%s paused%s", decision->as.dag.dag_id,
+                because(s, decision->as.dag.pause_reason));
+        break;
     case DECIDE_ATTEMPT_NEW:
     case DECIDE_ATTEMPT:
         break;

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,6 +83,20 @@ static const struct bad_case bad_cases[] = {
     {NOOP "paused_upon_creation: yes\n",                                                           "MR0106", 4,  23, "only true and false"               },
     {NOOP "schedule: \"@continuous\"\nmax_active_runs: 2\n",                                       "MR0106", 5,  18, "write 1"                           },
     {NOOP "max_active_runs: 0\n",                                                                  "MR0106", 4,  18, "between 1"                         },
+    {NOOP "fail_fast: true\ndefault_args: {trigger_rule: all_done}\n",                             "MR0106", 3,  3,
+     "all_success, not all_done"                                                                                                                         },
+    {HEAD "  a: {type: noop, trigger_rule: one_failed}\nfail_fast: true\n",                        "MR0106", 3,  33,
+     "take out"                                                                                                                                          },
+    {NOOP "dagrun_timeout: 10\n",                                                                  "MR0106", 4,  17, "add a unit: 10s"                   },
+    {NOOP "run_timeout: 10s\n",                                                                    "MR0105", 4,  1,  "use `dagrun_timeout`"              },
+    {NOOP "max_consecutive_failed_dag_runs: -1\n",                                                 "MR0106", 4,  34, "between 0"                         },
+    {HEAD "  a: {type: noop, weight_rule: upsteam}\n",                                             "MR0106", 3,  32, "upstream"                          },
+    {HEAD "  a: {type: noop, retry_exit_codes: [1]}\n",                                            "MR0106", 3,  37,
+     "only a command has exit codes"                                                                                                                     },
+    {HEAD "  a: {type: command, retry_exit_codes: [1, 99], with: {argv: [x]}}\n",                  "MR0106", 3,  44,
+     "99, which skips"                                                                                                                                   },
+    {HEAD "  a: {type: command, retry_exit_codes: [0], with: {argv: [x]}}\n",                      "MR0106", 3,  41,
+     "1 to 255"                                                                                                                                          },
     {NOOP "description: 5\n",                                                                      "MR0106", 4,  14, "quote it"                          },
     {NOOP "x: 99999999999999999999\n",                                                             "MR0106", 4,  4,  "64 bits"                           },
     {HEAD "  a: {type: noop}\n  b: {type: noop, depends_on: [aa]}\n",                              "MR0107", 4,  32,
@@ -358,6 +373,56 @@ static void survives_mutations(void **state)
     }
 }
 
+/* a → b, c → d: each rule counts every relative once; absolute none. */
+static void test_weight_rules(void **context)
+{
+    (void)context;
+    static const struct {
+        const char *rule;
+        int64_t totals[4];
+    } cases[] = {
+        {"downstream", {10, 6, 7, 4}},
+        {"upstream",   {1, 3, 4, 10}},
+        {"absolute",   {1, 2, 3, 4} },
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct loaded l;
+        char text[512];
+        (void)snprintf(text, sizeof(text),
+                       "dag_id: d\ndefault_args: {weight_rule: %s}\ntasks:\n"
+                       "  a: {type: noop}\n"
+                       "  b: {type: noop, depends_on: [a], priority_weight: 2}\n"
+                       "  c: {type: noop, depends_on: [a], priority_weight: 3}\n"
+                       "  d: {type: noop, depends_on: [b, c], priority_weight: 4}\n",
+                       cases[i].rule);
+        load(&l, str_from(text));
+        assert_non_null(l.dag);
+        for (uint32_t k = 0; k < 4; k++)
+            assert_int_equal(l.dag->tasks[k].priority_weight_total, cases[i].totals[k]);
+        release(&l);
+    }
+}
+
+/* 3,000 tasks of the greatest weight in a chain go past what Airflow's API can say. */
+static void test_weights_are_clamped(void **context)
+{
+    (void)context;
+    struct buf text = {0};
+    struct loaded l;
+
+    buf_add_text(&text, "dag_id: d\ndefault_args: {priority_weight: 1000000}\ntasks:\n");
+    buf_add_text(&text, "  t0: {type: noop}\n");
+    for (int i = 1; i < 3000; i++)
+        buf_printf(&text, "  t%d: {type: noop, depends_on: [t%d]}\n", i, i - 1);
+    load(&l, buf_str(&text));
+    assert_non_null(l.dag);
+    assert_int_equal(l.dag->tasks[0].priority_weight_total, INT32_MAX);
+    assert_int_equal(l.dag->tasks[2999].priority_weight_total, 1000000);
+    release(&l);
+    buf_release(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +434,8 @@ int main(void)
         cmocka_unit_test(stops_nesting),
         cmocka_unit_test(loads_ten_thousand_tasks),
         cmocka_unit_test(survives_mutations),
+        cmocka_unit_test(test_weight_rules),
+        cmocka_unit_test(test_weights_are_clamped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
