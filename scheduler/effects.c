@@ -128,6 +128,7 @@ static void act(struct scheduler *scheduler, const struct decision *decision)
     case DECIDE_RUN_RESET:
     case DECIDE_TASK:
     case DECIDE_ATTEMPT_NEW:
+    case DECIDE_ATTEMPT_AGAIN:
     case DECIDE_ATTEMPT:
     case DECIDE_BACKFILL_NEW:
     case DECIDE_BACKFILL:

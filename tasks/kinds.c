@@ -23,6 +23,11 @@ const struct task_kind *task_kind_find(struct str name)
     return NULL;
 }
 
+enum task_class task_kind_class(const struct task_kind *kind, const json_t *options)
+{
+    return kind->class_of == NULL ? kind->class : kind->class_of(options);
+}
+
 const struct task_kind *const *task_kinds(size_t *ret_count)
 {
     *ret_count = KIND_COUNT;

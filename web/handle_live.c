@@ -195,10 +195,12 @@ static void describe(const struct explanation *all, const struct task_row *row,
         buf_printf(out, "Never ran: its trigger rule %s can't be met any more",
                    task == NULL ? "?" : trigger_rule_name(task->trigger_rule));
         break;
-    case TASK_SKIPPED:
-    case TASK_REMOVED:
     case TASK_UP_FOR_RESCHEDULE:
     case TASK_DEFERRED:
+        buf_add_text(out, "Waits without a slot");
+        break;
+    case TASK_SKIPPED:
+    case TASK_REMOVED:
     case TASK_RESTARTING:
     case TASK_STATE_COUNT:
         buf_add_text(out, task_state_name(row->state));

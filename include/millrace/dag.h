@@ -27,9 +27,28 @@ struct schedule {
     int64_t every_us;        /* SCHEDULE_EVERY */
 };
 
+/* How a task waits for something outside of its DAG (sensors). */
+enum wait_kind {
+    WAIT_NONE,
+    WAIT_POKE,     /* short attempts look again and again */
+    WAIT_TIME,     /* an instant: a timer, no attempt */
+    WAIT_EXTERNAL, /* a run of another DAG, or a task of it: the core is told, no attempt */
+};
+
+struct dag_wait {
+    enum wait_kind kind;
+    int64_t poke_interval_us;
+    int64_t max_wait_us; /* the longest pause that backing off reaches; 0 = a day */
+    int64_t timeout_us;  /* over all tries; 0 = none */
+    bool backs_off;      /* the pauses grow */
+    bool is_soft;        /* what would fail it skips it */
+};
+
 struct dag_task {
     const char *task_id;
     const struct task_kind *kind;
+    enum task_class class;
+    struct dag_wait wait;
     const json_t *options; /* of `with`: defaults filled in, templates not yet rendered */
     const json_t *env;     /* `env`: an object of strings, templates allowed; NULL = none */
     const char *doc;       /* may be NULL */
@@ -81,7 +100,7 @@ struct dag {
     const struct zone *zone;
     int64_t start_date_us; /* 0 = none */
     int64_t end_date_us;   /* 0 = none; no tick after it */
-    bool catchup; /* all intervals since start_date; else the newest complete one only */
+    bool catchup;          /* all intervals since start_date; else the newest complete one only */
     bool paused_upon_creation;
     int64_t max_active_runs;
     int64_t max_active_tasks;

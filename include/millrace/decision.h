@@ -13,16 +13,17 @@
 
 enum decision_kind {
     /* durable */
-    DECIDE_DAG,          /* insert or replace the row */
-    DECIDE_VERSION,      /* insert */
-    DECIDE_RUN_NEW,      /* insert the run and one task_row in state none per task of its DAG */
-    DECIDE_RUN,          /* update; from_run holds the state before (equal: no transition) */
-    DECIDE_RUN_RESET,    /* a final run is processed again: all its tasks go back to none */
-    DECIDE_TASK,         /* update; from_task holds the state before */
-    DECIDE_ATTEMPT_NEW,  /* insert, with token and rendered options */
-    DECIDE_ATTEMPT,      /* update */
-    DECIDE_BACKFILL_NEW, /* insert */
-    DECIDE_BACKFILL,     /* update */
+    DECIDE_DAG,           /* insert or replace the row */
+    DECIDE_VERSION,       /* insert */
+    DECIDE_RUN_NEW,       /* insert the run and one task_row in state none per task of its DAG */
+    DECIDE_RUN,           /* update; from_run holds the state before (equal: no transition) */
+    DECIDE_RUN_RESET,     /* a final run is processed again: all its tasks go back to none */
+    DECIDE_TASK,          /* update; from_task holds the state before */
+    DECIDE_ATTEMPT_NEW,   /* insert, with token and rendered options */
+    DECIDE_ATTEMPT_AGAIN, /* a poke: update of the try's row, token and all */
+    DECIDE_ATTEMPT,       /* update */
+    DECIDE_BACKFILL_NEW,  /* insert */
+    DECIDE_BACKFILL,      /* update */
     /* acts, after the commit */
     DECIDE_START, /* send the attempt to its worker; may be repeated for one token */
     DECIDE_STOP,  /* tell the worker to end the attempt */
@@ -42,7 +43,7 @@ struct decision_start {
 struct decision_reply {
     uint64_t request;
     const struct err *err; /* NULL = done */
-    int64_t row;    /* id of the run or backfill made or changed; 0 = none */
+    int64_t row;           /* id of the run or backfill made or changed; 0 = none */
 };
 
 struct decision {
@@ -58,6 +59,7 @@ struct decision {
         struct {
             struct task_row row;
             enum task_state from;
+            bool is_quiet; /* a poke like those before it: no transition tells of it */
         } task;
         struct attempt_row attempt;
         struct backfill_row backfill;

@@ -32,11 +32,12 @@ struct known_run {
     size_t task_count;
 };
 
-/* One interval the core wants to make a run for in the coming EVENT_TICK. */
+/* One interval the core wants to make a run for in the coming EVENT_TICK, or only to know about. */
 struct core_want {
     const char *dag_id;
     int64_t logical_date_us;
     int64_t backfill_id; /* 0 = by schedule */
+    bool is_question;    /* a task waits for that run, which is not live: no run is made */
 };
 
 struct event_tick {
@@ -76,6 +77,7 @@ struct event_worker_up {
     int64_t slots;             /* attempts it runs at once */
     int64_t backlog;           /* more that it accepts and keeps waiting, so that it never idles */
     int64_t shared_slots;      /* attempts of TASK_CLASS_SHARED it accepts at once */
+    int64_t light_slots;       /* likewise of TASK_CLASS_LIGHT */
     const char *const *tokens; /* attempts it has: waiting, running or ended but not acknowledged */
     size_t token_count;
 };

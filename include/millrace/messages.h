@@ -5,7 +5,8 @@
  * ignored; an unknown kind closes the connection.
  *
  * From a worker:
- *   worker_hello  {protocol, instance, pid, slots, backlog, shared_slots, tokens: [token]}
+ *   worker_hello  {protocol, instance, pid, slots, backlog, shared_slots, light_slots,
+ *                  tokens: [token]}
  *                 first frame after connecting; tokens: all it has and that were not acknowledged
  *   started       {token, pid, at}
  *   ended         {token, outcome, exit_code, signal, started_at, ended_at, reason, outputs}

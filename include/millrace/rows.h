@@ -67,8 +67,11 @@ struct task_row {
     int64_t queued_at_us;
     int64_t started_at_us;
     int64_t ended_at_us;
-    int64_t retry_at_us; /* up_for_retry: not before */
-    const char *reason;  /* why it is in its state; may be NULL */
+    int64_t retry_at_us;   /* up_for_retry: not before; up_for_reschedule: the next poke; deferred:
+                              the instant waited for */
+    int64_t wait_since_us; /* sensors: when they began to wait; kept until cleared */
+    int64_t pokes;         /* sensors: how often they have looked since then */
+    const char *reason;    /* why it is in its state; may be NULL */
 };
 
 struct attempt_row {
@@ -77,7 +80,8 @@ struct attempt_row {
     int32_t map_index;
     int64_t try_number;
     const char *token;
-    enum task_state state; /* queued, running, then success, failed or skipped */
+    enum task_state state; /* queued, running, then success, failed or skipped; up_for_reschedule
+                              between the pokes of a sensor, whose row is opened again for each */
     const char *worker;    /* instance id of the worker it is bound to */
     int64_t pid;
     int64_t queued_at_us;

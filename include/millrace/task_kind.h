@@ -10,6 +10,7 @@ enum task_class {
     TASK_CLASS_DATA,    /* a runner of its own, with DuckDB open */
     TASK_CLASS_COMMAND, /* a program launched without a shell */
     TASK_CLASS_SHARED,  /* no data, no sandbox: many attempts share one runner */
+    TASK_CLASS_LIGHT,   /* a look at something outside: a runner without DuckDB, used again */
 };
 
 struct task_kind {
@@ -21,7 +22,13 @@ struct task_kind {
     /* What the table can't say (columns named twice, a window without a time column, …): adds its
      * findings. `with` may be NULL. The function may be NULL. */
     void (*check)(const struct node *with, struct diags *diags);
+
+    /* The class of one task, for kinds where it depends on the options; NULL: always `class`. */
+    enum task_class (*class_of)(const json_t *options);
 };
+
+/* The class of a task of this kind with these options. */
+enum task_class task_kind_class(const struct task_kind *kind, const json_t *options);
 
 #define TASK_KIND(name) extern const struct task_kind name##_kind;
 #include "tasks/kinds.def"

@@ -8,21 +8,13 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-static bool is_shared(const struct task *task)
-{
-    return task_spec(task)->kind->class == TASK_CLASS_SHARED;
-}
-
 /* Takes, or with -1 gives back, what an attempt occupies; run->active is the task's business. */
 static void occupy(struct core *core, const struct attempt_live *attempt, int64_t sign)
 {
     struct pool *pool = pools_find(core, task_spec(attempt->task)->pool);
 
     pool->used += sign * task_spec(attempt->task)->pool_slots;
-    if (is_shared(attempt->task))
-        attempt->worker->shared_used += sign;
-    else
-        attempt->worker->used += sign;
+    attempt->worker->used[slot_of(task_spec(attempt->task))] += sign;
 }
 
 static struct attempt_live *bind_new(struct core *core, struct task *task, struct worker *worker,
@@ -70,17 +62,6 @@ static void tell(struct core *core, const struct attempt_live *attempt, enum dec
     decisions_add(core->out, kind)->as.attempt = attempt->row;
 }
 
-/* How an attempt ended, in the words of the worker or the core. */
-struct ending {
-    enum outcome outcome;
-    int64_t exit_code;
-    int64_t signal;
-    int64_t ended_at_us;
-    const char *reason;
-    const char *outputs;
-    bool is_given_back; /* its worker ends, and had not started it */
-};
-
 static const char *ending_reason(struct core *core, const struct task *task,
                                  const struct ending *ending)
 {
@@ -107,6 +88,7 @@ static const char *ending_reason(struct core *core, const struct task *task,
     case OUTCOME_SKIPPED:
     case OUTCOME_WORKER_LOST:
     case OUTCOME_STOPPED:
+    case OUTCOME_RESCHEDULE:
     case OUTCOME_COUNT:
         break;
     }
@@ -121,6 +103,8 @@ static enum task_state final_state(enum outcome outcome)
         return TASK_SUCCESS;
     case OUTCOME_SKIPPED:
         return TASK_SKIPPED;
+    case OUTCOME_RESCHEDULE:
+        return TASK_UP_FOR_RESCHEDULE;
     case OUTCOME_FAILED:
     case OUTCOME_FATAL:
     case OUTCOME_TIMEOUT:
@@ -158,6 +142,10 @@ static void task_after(struct core *core, struct task *task, const struct ending
 {
     char when[TIMEFMT_SIZE];
 
+    if (ending->outcome == OUTCOME_RESCHEDULE) {
+        wait_poke_again(core, task, ending, reason);
+        return;
+    }
     task->ended_at_us = ending->ended_at_us;
     if (ending->is_given_back)
         task->max_tries++; /* nothing was tried */
@@ -179,13 +167,16 @@ static void task_after(struct core *core, struct task *task, const struct ending
     timer_arm(core, &core->timers, &task->timer, task->retry_at_us);
 }
 
-static void end_attempt(struct core *core, struct attempt_live *attempt,
-                        const struct ending *ending)
+static void end_attempt(struct core *core, struct attempt_live *attempt, struct ending *ending)
 {
     struct task *task = attempt->task;
-    const char *reason = ending_reason(core, task, ending);
     bool was_stopped = attempt->row.stop_reason != NULL;
 
+    if (!was_stopped)
+        wait_judge(core, task, ending);
+    else if (ending->outcome == OUTCOME_RESCHEDULE)
+        ending->outcome = OUTCOME_STOPPED;
+    const char *reason = ending_reason(core, task, ending);
     if (was_stopped && ending->outcome != OUTCOME_SUCCESS)
         reason = attempt->row.stop_reason;
     attempt->row.state = final_state(ending->outcome);
@@ -239,7 +230,7 @@ void attempts_new(struct core *core, struct task *task, struct worker *worker)
     task->queued_at_us = core->now_us;
     task_move(core, task, TASK_QUEUED, NULL);
     ready_run_limit(task->run);
-    tell(core, attempt, DECIDE_ATTEMPT_NEW);
+    tell(core, attempt, task->has_poked ? DECIDE_ATTEMPT_AGAIN : DECIDE_ATTEMPT_NEW);
     if (rendered) {
         attempts_start(core, attempt);
         return;
@@ -262,7 +253,8 @@ static struct attempt_live *find(const struct core *core, const char *token)
 static void set_started(struct attempt_live *attempt, int64_t started_at_us)
 {
     attempt->row.started_at_us = started_at_us;
-    if (attempt->row.stop_reason == NULL)
+    if (attempt->row.stop_reason == NULL &&
+        (!attempt->task->has_poked || attempt->task->started_at_us == 0))
         attempt->task->started_at_us = started_at_us;
 }
 
@@ -305,7 +297,7 @@ void attempts_ended(struct core *core, const struct event_attempt_ended *event)
     };
     if (event->started_at_us != 0) {
         set_started(attempt, event->started_at_us);
-        if (!is_shared(attempt->task))
+        if (slot_of(task_spec(attempt->task)) == SLOT_OWN)
             workers_pace(attempt->worker, ending.ended_at_us - event->started_at_us);
     }
     if (ending.is_given_back)

@@ -319,7 +319,9 @@ size_t backfill_want(struct core *core, struct core_want *out, size_t max)
         size_t ask = room > b->lookahead ? room : b->lookahead;
         bool found = interval_at(dag, &b->row, b->row.cursor_us, &interval);
         for (size_t i = 0; found && i < ask && i < LOOKAHEAD_MAX && count < max; i++) {
-            out[count++] = (struct core_want){b->row.dag_id, interval.start_us, b->row.id};
+            out[count++] = (struct core_want){.dag_id = b->row.dag_id,
+                                              .logical_date_us = interval.start_us,
+                                              .backfill_id = b->row.id};
             found = interval_after(dag, &b->row, &interval, &interval);
         }
     }

@@ -27,6 +27,7 @@ void core_free(struct core *core)
 {
     if (core == NULL)
         return;
+    waits_free(core);
     retired_free(core);
     while (core->attempts != NULL) {
         struct attempt_live *attempt = core->attempts;
@@ -65,8 +66,10 @@ static void begin(struct core *core, int64_t now_us, struct decisions *out)
  * can't are told of with the reason. */
 static void finish(struct core *core)
 {
-    tasks_settle(core);
-    ready_dispatch(core);
+    do {
+        tasks_settle(core);
+        ready_dispatch(core);
+    } while (waits_settle(core));
     for (size_t i = 0; i < core->fresh_count; i++)
         if (core->fresh[i]->is_fresh)
             task_tell_scheduled(core, core->fresh[i], ready_why(core, core->fresh[i]));
@@ -78,7 +81,9 @@ static void tick(struct core *core, const struct event_tick *event)
 {
     timers_expire(core);
     for (size_t i = 0; i < event->count; i++) {
-        if (event->wants[i].backfill_id != 0)
+        if (event->wants[i].is_question)
+            waits_answer(core, &event->wants[i], &event->known[i]);
+        else if (event->wants[i].backfill_id != 0)
             backfill_make_run(core, &event->wants[i], &event->known[i]);
         else
             dags_make_run(core, &event->wants[i], &event->known[i]);
@@ -156,7 +161,7 @@ int64_t core_next_wakeup(const struct core *core)
     int64_t retry_or_run = timer_at(&core->timers);
     int64_t dag = timer_at(&core->dag_timers);
 
-    if (core->due != NULL || core->wanting != NULL)
+    if (core->due != NULL || core->wanting != NULL || core->asking != NULL)
         return 0; /* at once, also if the clock is set back after this step */
     return retry_or_run < dag ? retry_or_run : dag;
 }
@@ -165,7 +170,8 @@ size_t core_wants(struct core *core, int64_t now_us, struct core_want *out, size
 {
     size_t count = dags_want(core, now_us, out, max);
 
-    return count + backfill_want(core, out + count, max - count);
+    count += backfill_want(core, out + count, max - count);
+    return count + waits_want(core, out + count, max - count);
 }
 
 size_t core_bound_workers(const struct core *core, const char **out, size_t max)

@@ -53,9 +53,9 @@ void core_give_back(struct core *core, int64_t now_us, struct decisions *out);
 /* When the core wants an EVENT_TICK: an instant (maybe past: at once), or INT64_MAX for never. */
 int64_t core_next_wakeup(const struct core *core);
 
-/* The runs the core would make in an EVENT_TICK at `now_us`: the loop looks each up in the store
- * and passes the answers in the event. At most `max` of them; strings are borrowed from the core
- * until its next step. */
+/* The runs the core would make in an EVENT_TICK at `now_us`, or that it asks about: the loop looks
+ * each up in the store and passes the answers in the event. At most `max` of them; strings are
+ * borrowed from the core until its next step. */
 size_t core_wants(struct core *core, int64_t now_us, struct core_want *out, size_t max);
 
 /* The instances of workers that unfinished attempts are bound to; borrowed until the next step. */

@@ -77,6 +77,10 @@ void decision_describe(const struct decision *decision, struct buf *out)
         add_attempt(out, "attempt", &decision->as.attempt);
         buf_printf(out, " new at %s", decision->as.attempt.worker);
         break;
+    case DECIDE_ATTEMPT_AGAIN:
+        add_attempt(out, "attempt", &decision->as.attempt);
+        buf_printf(out, " again at %s", decision->as.attempt.worker);
+        break;
     case DECIDE_ATTEMPT:
         add_attempt(out, "attempt", &decision->as.attempt);
         buf_printf(out, " %s", task_state_name(decision->as.attempt.state));

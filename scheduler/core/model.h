@@ -20,7 +20,7 @@
 
 #include <uthash.h>
 
-enum timer_kind { TIMER_RETRY, TIMER_RUN, TIMER_RUN_TIMEOUT };
+enum timer_kind { TIMER_RETRY, TIMER_RUN, TIMER_RUN_TIMEOUT, TIMER_WAIT };
 
 struct timer {
     struct heap_node node;
@@ -40,15 +40,21 @@ struct attempt_live {
     UT_hash_handle hh; /* by token */
 };
 
+/* What attempts take at a worker, by the class of their tasks. */
+enum slot_kind {
+    SLOT_OWN,    /* data and command: a process each */
+    SLOT_SHARED, /* a place in the shared runner */
+    SLOT_LIGHT,  /* a light runner, so that looking at things never waits for work */
+    SLOT_KIND_COUNT
+};
+
 struct worker {
     char *instance;
     bool is_known; /* it has said what it can take since the core was made, and does not end */
-    int64_t slots; /* of one class of tasks each */
-    int64_t shared_slots;
-    int64_t backlog; /* attempts beyond its slots that it keeps waiting */
+    int64_t slots[SLOT_KIND_COUNT];
+    int64_t used[SLOT_KIND_COUNT];
+    int64_t backlog; /* attempts beyond its own slots that it keeps waiting */
     int64_t pace_us; /* how long its attempts last of late, smoothed; 0 = none has ended */
-    int64_t used;
-    int64_t shared_used;
     struct attempt_live *attempts;
     UT_hash_handle hh;
 };
@@ -60,11 +66,11 @@ struct pool {
     int64_t used;
 };
 
-/* Tasks that want the same: slots of one pool and one class of worker slots. */
+/* Tasks that want the same: slots of one pool and one kind of worker slots. */
 struct lane {
     struct pool *pool;
     int64_t pool_slots;
-    bool is_shared;
+    enum slot_kind slot;
     struct heap queues; /* of ready_queue, by their best task */
 };
 
@@ -98,8 +104,12 @@ struct task {
     int64_t started_at_us;
     int64_t ended_at_us;
     int64_t retry_at_us;
+    int64_t wait_since_us; /* sensors, as in task_row */
+    int64_t pokes;
+    bool has_poked;         /* in this try: its attempt's row is there, and opened again */
     struct heap_node ready; /* in a ready_queue */
-    struct timer timer;     /* TIMER_RETRY */
+    struct timer timer;     /* TIMER_RETRY or TIMER_WAIT */
+    struct waiter *waiter;  /* deferred until another DAG's run comes to something, or NULL */
     struct attempt_live *attempt;
     json_t *outputs; /* NULL unless a template of the DAG reads them */
 };
@@ -118,11 +128,12 @@ struct run {
     uint32_t stopping;    /* attempts told to stop: the run stays in memory until they have ended */
     struct ready_queue **queues;
     size_t queue_count;
-    struct heap_node queued; /* among the runs that may start, of its DAG or backfill */
-    struct timer timer;      /* queued: TIMER_RUN; running: TIMER_RUN_TIMEOUT */
-    json_t *conf;            /* parsed when first needed */
-    const char *unreadable;  /* while recovering: why its version can't be read */
-    UT_hash_handle hh;       /* by row.id, while it is live or has attempts that stop */
+    struct heap_node queued;  /* among the runs that may start, of its DAG or backfill */
+    struct timer timer;       /* queued: TIMER_RUN; running: TIMER_RUN_TIMEOUT */
+    json_t *conf;             /* parsed when first needed */
+    const char *unreadable;   /* while recovering: why its version can't be read */
+    struct wait_key *awaited; /* tasks elsewhere wait for it, or NULL */
+    UT_hash_handle hh;        /* by row.id, while it is live or has attempts that stop */
     /* By "dag/run id" and "dag/logical date", until the turn is over: what the store was asked
      * before the step may not know runs of the same turn. */
     char *name_key;
@@ -163,6 +174,34 @@ struct backfill {
     UT_hash_handle hh; /* by row.id */
 };
 
+/* A task that waits for a run of another DAG, or for a task of it. */
+struct waiter {
+    struct task *task;
+    struct arena arena;
+    const char *task_id; /* NULL = the run as a whole */
+    unsigned allowed;    /* states as bits: of run_state, or of task_state with a task_id */
+    unsigned failed;
+    struct wait_key *key;
+    struct waiter *previous; /* on the key's list */
+    struct waiter *next;
+};
+
+/* All that wait for the run of one DAG and logical date. */
+struct wait_key {
+    char *name; /* "dag/date" */
+    char *dag_id;
+    int64_t logical_date_us;
+    struct waiter *waiters;
+    struct run *run; /* live, or NULL */
+    bool is_asked;   /* on core->asking: the store is to say what became of it */
+    bool is_due;     /* on core->awaited_due: something happened to it */
+    struct wait_key *ask_previous;
+    struct wait_key *ask_next;
+    struct wait_key *due_previous;
+    struct wait_key *due_next;
+    UT_hash_handle hh; /* by name */
+};
+
 struct retired {
     struct attempt_live *attempt; /* one of the four */
     struct run *run;
@@ -196,6 +235,9 @@ struct core {
     struct heap dag_timers;   /* apart, since core_wants() takes from them between steps */
     struct dag_entry *due;    /* DAGs that a run by schedule could be made for now */
     struct backfill *wanting; /* backfills that could make a run now */
+    struct wait_key *wait_keys;
+    struct wait_key *asking;
+    struct wait_key *awaited_due;
 
     /* Of the step. */
     int64_t now_us;
@@ -211,6 +253,20 @@ struct core {
     size_t retired_count;
     size_t retired_capacity;
 };
+
+static inline enum slot_kind slot_of(const struct dag_task *spec)
+{
+    switch (spec->class) {
+    case TASK_CLASS_SHARED:
+        return SLOT_SHARED;
+    case TASK_CLASS_LIGHT:
+        return SLOT_LIGHT;
+    case TASK_CLASS_DATA:
+    case TASK_CLASS_COMMAND:
+        break;
+    }
+    return SLOT_OWN;
+}
 
 static inline const struct dag_task *task_spec(const struct task *task)
 {

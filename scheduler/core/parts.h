@@ -2,6 +2,7 @@
 #ifndef MILLRACE_CORE_PARTS_H
 #define MILLRACE_CORE_PARTS_H
 
+#include "base/timefmt.h"
 #include "scheduler/core/model.h"
 
 /* timers.c */
@@ -65,6 +66,7 @@ void task_schedule(struct core *core, struct task *task);
  * to stop. A task in that state stays as it is. */
 void task_decide(struct core *core, struct task *task, enum task_state to, const char *reason);
 void task_stopped(struct core *core, struct task *task); /* the attempt that was told to stop */
+void task_schedule_poke(struct core *core, struct task *task); /* the same try goes on */
 void task_tell_scheduled(struct core *core, struct task *task, const char *reason);
 void task_evaluate(struct core *core, struct task *task, const struct task *cause);
 void tasks_settle(struct core *core);
@@ -82,6 +84,44 @@ bool conf_fits_params(const struct dag *dag, const json_t *conf, struct err *err
 int64_t retry_delay_us(const struct dag_task *spec, const char *dag_id, const char *date,
                        int64_t try_number);
 int64_t retry_at(const struct task *task, int64_t ended_at_us);
+/* delay * multiplier^times with jitter from the key, at most a day. */
+int64_t retry_backoff_us(int64_t delay_us, double multiplier, int64_t times, const char *key);
+/* What identifies a run in such keys: its logical date as Python prints it, or its id. */
+const char *retry_date(const struct run *run, char text[TIMEFMT_SIZE]);
+
+/* How an attempt ended, in the words of the worker or the core. */
+struct ending {
+    enum outcome outcome;
+    int64_t exit_code;
+    int64_t signal;
+    int64_t ended_at_us;
+    const char *reason;
+    const char *outputs;
+    bool is_given_back; /* its worker ends, and had not started it */
+};
+
+/* wait.c: sensors */
+void wait_judge(struct core *core, struct task *task, struct ending *ending);
+void wait_poke_again(struct core *core, struct task *task, const struct ending *ending,
+                     const char *what);
+bool wait_defers(const struct dag_task *spec); /* waits without attempts */
+void wait_defer(struct core *core, struct task *task);
+void wait_wake(struct core *core, struct task *task);
+void wait_give_up(struct core *core, struct task *task, const char *reason);
+void wait_left(struct core *core, struct task *task); /* it waits no longer */
+void wait_restore(struct core *core, struct task *task);
+
+/* wait_external.c: waiting for runs of other DAGs, told by events */
+bool waiter_add(struct core *core, struct task *task, const json_t *options, struct err *err);
+void waiter_remove(struct core *core, struct waiter *waiter);
+const char *waiter_what(struct core *core, const struct waiter *waiter);
+void waits_run_is_live(struct core *core, struct run *run);
+void waits_run_changed(struct core *core, struct run *run);
+void waits_run_freed(struct run *run);
+bool waits_settle(struct core *core); /* false: nothing was due */
+size_t waits_want(const struct core *core, struct core_want *out, size_t max);
+void waits_answer(struct core *core, const struct core_want *want, const struct known_run *known);
+void waits_free(struct core *core);
 
 /* pools.c */
 struct pool *pools_find(struct core *core, const char *name); /* unknown: one without slots */
@@ -100,7 +140,7 @@ void ready_free(struct core *core);
 
 /* workers.c */
 struct worker *workers_get(struct core *core, const char *instance);
-struct worker *workers_pick(const struct core *core, bool is_shared);
+struct worker *workers_pick(const struct core *core, enum slot_kind slot);
 
 /* Takes into account how long an attempt lasted: workers with short ones are given some ahead. */
 void workers_pace(struct worker *worker, int64_t duration_us);
@@ -129,6 +169,10 @@ void attempts_lost_task(struct core *core, struct task *task, const char *reason
 
 /* render.c */
 const char *render_attempt(struct task *task, struct arena *arena, struct err *err);
+/* The task's options rendered, as a new reference; NULL on failure. */
+json_t *render_options(struct task *task, struct err *err);
+/* The data interval that the run's templates render from. */
+struct interval run_interval(const struct run *run);
 
 /* backfill.c */
 void backfill_create(struct core *core, const struct event *event);

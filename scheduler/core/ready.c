@@ -43,11 +43,6 @@ static bool queue_is_before(const struct heap_node *a, const struct heap_node *b
                           best_of_queue(HEAP_ENTRY_CONST(b, struct ready_queue, node)));
 }
 
-static bool is_shared(const struct dag_task *spec)
-{
-    return spec->kind->class == TASK_CLASS_SHARED;
-}
-
 static struct lane *find_lane(struct core *core, const struct dag_task *spec)
 {
     struct pool *pool = pools_find(core, spec->pool);
@@ -55,13 +50,13 @@ static struct lane *find_lane(struct core *core, const struct dag_task *spec)
     for (size_t i = 0; i < core->lane_count; i++) {
         struct lane *lane = core->lanes[i];
         if (lane->pool == pool && lane->pool_slots == spec->pool_slots &&
-            lane->is_shared == is_shared(spec))
+            lane->slot == slot_of(spec))
             return lane;
     }
     struct lane *lane = mem_alloc(sizeof(*lane));
     lane->pool = pool;
     lane->pool_slots = spec->pool_slots;
-    lane->is_shared = is_shared(spec);
+    lane->slot = slot_of(spec);
     lane->queues.before = queue_is_before;
     core->lanes = mem_resize_array(core->lanes, core->lane_count + 1, sizeof(struct lane *));
     core->lanes[core->lane_count++] = lane;
@@ -148,11 +143,13 @@ static struct task *pop(struct ready_queue *queue)
 void ready_dispatch(struct core *core)
 {
     for (;;) {
-        struct worker *workers[2] = {workers_pick(core, false), workers_pick(core, true)};
+        struct worker *workers[SLOT_KIND_COUNT];
+        for (enum slot_kind slot = 0; slot < SLOT_KIND_COUNT; slot++)
+            workers[slot] = workers_pick(core, slot);
         struct lane *best = NULL;
         for (size_t i = 0; i < core->lane_count; i++) {
             struct lane *lane = core->lanes[i];
-            if (lane->queues.count == 0 || workers[lane->is_shared] == NULL ||
+            if (lane->queues.count == 0 || workers[lane->slot] == NULL ||
                 !pool_fits(lane->pool, lane->pool_slots))
                 continue;
             if (best == NULL || queue_is_before(heap_top(&lane->queues), heap_top(&best->queues)))
@@ -161,7 +158,7 @@ void ready_dispatch(struct core *core)
         if (best == NULL)
             return;
         struct ready_queue *queue = HEAP_ENTRY(heap_top(&best->queues), struct ready_queue, node);
-        attempts_new(core, pop(queue), workers[best->is_shared]);
+        attempts_new(core, pop(queue), workers[best->slot]);
         tasks_settle(core); /* an attempt whose templates don't render has ended already */
     }
 }

@@ -33,6 +33,7 @@ enum recovery {
     RECOVER_ENQUEUE, /* it waits for its slots, which are not stored */
     RECOVER_BIND,    /* its attempt goes on: at its worker, or once that has come back */
     RECOVER_TIMER,   /* it waits for its next try */
+    RECOVER_WAIT,    /* a sensor that waits */
     RECOVER_SETTLED, /* it is over, and its downstreams count it */
     RECOVER_LOST,    /* torn: no attempt to wait for; as if its worker was lost */
     RECOVER_STOPPED, /* torn: no attempt that has to stop */
@@ -47,11 +48,11 @@ static const enum recovery recoveries[TASK_STATE_COUNT][2] = {
     [TASK_SUCCESS] = {RECOVER_SETTLED, RECOVER_SETTLED},
     [TASK_FAILED] = {RECOVER_SETTLED, RECOVER_SETTLED},
     [TASK_UP_FOR_RETRY] = {RECOVER_TIMER,   RECOVER_TIMER  },
-    [TASK_UP_FOR_RESCHEDULE] = {RECOVER_NOTHING, RECOVER_NOTHING},
+    [TASK_UP_FOR_RESCHEDULE] = {RECOVER_WAIT,    RECOVER_WAIT   },
     [TASK_UPSTREAM_FAILED] = {RECOVER_SETTLED, RECOVER_SETTLED},
     [TASK_SKIPPED] = {RECOVER_SETTLED, RECOVER_SETTLED},
     [TASK_REMOVED] = {RECOVER_SETTLED, RECOVER_SETTLED},
-    [TASK_DEFERRED] = {RECOVER_NOTHING, RECOVER_NOTHING},
+    [TASK_DEFERRED] = {RECOVER_WAIT,    RECOVER_WAIT   },
     [TASK_RESTARTING] = {RECOVER_STOPPED, RECOVER_BIND   },
 };
 
@@ -101,6 +102,12 @@ static void restore_task(struct core *core, struct task *task, const struct task
     task->started_at_us = row->started_at_us;
     task->ended_at_us = row->ended_at_us;
     task->retry_at_us = row->retry_at_us;
+    task->wait_since_us = row->wait_since_us;
+    task->pokes = row->pokes;
+    /* Only a sensor waits or is ready with an attempt of its try already there. */
+    task->has_poked =
+        attempts->last_try == row->try_number &&
+        (row->pokes > 0 || row->state == TASK_SCHEDULED || row->state == TASK_UP_FOR_RESCHEDULE);
     if (row->state != TASK_NONE) {
         run->waiting--;
     } else {
@@ -126,6 +133,9 @@ static void restore_task(struct core *core, struct task *task, const struct task
     case RECOVER_TIMER:
         task->timer.kind = TIMER_RETRY;
         timer_arm(core, &core->timers, &task->timer, task->retry_at_us);
+        break;
+    case RECOVER_WAIT:
+        wait_restore(core, task);
         break;
     case RECOVER_SETTLED:
         if (attempts->live != NULL)

@@ -147,7 +147,7 @@ static struct template_value lookup(void *context, struct str name)
 }
 
 /* A run without logical date renders from the last complete interval at its run_after. */
-static struct interval run_interval(const struct run *run)
+struct interval run_interval(const struct run *run)
 {
     struct interval interval = {run->row.interval_start_us, run->row.interval_end_us};
 
@@ -156,6 +156,30 @@ static struct interval run_interval(const struct run *run)
     if (!timetable_last_complete(run->dag, run->row.run_after_us, &interval))
         interval = (struct interval){run->row.run_after_us, run->row.run_after_us};
     return interval;
+}
+
+static struct context make_context(struct task *task, struct arena *scratch)
+{
+    struct run *run = task->run;
+
+    if (run->conf == NULL)
+        run->conf = json_loads(run->row.conf, 0, NULL);
+    return (struct context){.arena = scratch,
+                            .task = task,
+                            .interval = run_interval(run),
+                            .zone = run->dag->zone == NULL ? zone_utc() : run->dag->zone};
+}
+
+json_t *render_options(struct task *task, struct err *err)
+{
+    const json_t *options = task_spec(task)->options;
+    struct arena scratch = {0};
+    struct context c = make_context(task, &scratch);
+
+    json_t *rendered =
+        options == NULL ? json_object() : template_render_json(options, lookup, &c, err);
+    arena_release(&scratch);
+    return rendered;
 }
 
 static bool render_part(struct jw *w, const char *key, const json_t *value, struct context *c,
@@ -182,20 +206,14 @@ static bool render_part(struct jw *w, const char *key, const json_t *value, stru
 const char *render_attempt(struct task *task, struct arena *arena, struct err *err)
 {
     const struct dag_task *spec = task_spec(task);
-    struct run *run = task->run;
     struct arena scratch = {0};
     struct buf out = {0};
     struct jw w = {.out = &out};
-    struct context c = {.arena = &scratch,
-                        .task = task,
-                        .interval = run_interval(run),
-                        .zone = run->dag->zone == NULL ? zone_utc() : run->dag->zone};
+    struct context c = make_context(task, &scratch);
     const char *text = NULL;
 
     if (json_object_size(spec->options) == 0 && spec->env == NULL)
         return "{\"options\":{},\"env\":{}}";
-    if (run->conf == NULL)
-        run->conf = json_loads(run->row.conf, 0, NULL);
     jw_begin_object(&w);
     if (render_part(&w, "options", spec->options, &c, err) &&
         render_part(&w, "env", spec->env, &c, err)) {

@@ -73,6 +73,7 @@ static void index_run(struct core *core, struct run *run)
     if (old != NULL)
         HASH_DELETE(hh_date, core->run_dates, old);
     HASH_ADD_KEYPTR(hh_date, core->run_dates, run->date_key, strlen(run->date_key), run);
+    waits_run_is_live(core, run);
 }
 
 static void init_tasks(struct run *run)
@@ -279,6 +280,8 @@ void run_end(struct core *core, struct run *run, enum run_state state, const cha
     run->row.ended_at_us = core->now_us;
     timer_disarm(&core->timers, &run->timer);
     move(core, run, state, reason);
+    if (run->awaited != NULL)
+        waits_run_changed(core, run);
     if (run->stopping == 0)
         forget(core, run);
     if (run->backfill != NULL) {
@@ -297,6 +300,7 @@ void run_free(struct core *core, struct run *run)
     struct run *indexed = NULL;
 
     ready_release(run);
+    waits_run_freed(run);
     HASH_FIND(hh_name, core->run_names, run->name_key, strlen(run->name_key), indexed);
     if (indexed == run)
         HASH_DELETE(hh_name, core->run_names, run);

@@ -19,14 +19,26 @@ static struct task_row task_row(const struct task *task, const char *reason)
         .started_at_us = task->started_at_us,
         .ended_at_us = task->ended_at_us,
         .retry_at_us = task->retry_at_us,
+        .wait_since_us = task->wait_since_us,
+        .pokes = task->pokes,
         .reason = reason,
     };
+}
+
+/* The way of a sensor's second and later pokes of one try, until one of them ends the waiting. */
+static bool is_quiet(const struct task *task)
+{
+    return task->has_poked &&
+           (task->state == TASK_SCHEDULED || task->state == TASK_QUEUED ||
+            task->state == TASK_RUNNING || task->state == TASK_UP_FOR_RESCHEDULE);
 }
 
 static void tell(struct core *core, const struct task *task, enum task_state from,
                  const char *reason)
 {
     struct decision *decision = decisions_add(core->out, DECIDE_TASK);
+
+    decision->as.task.is_quiet = is_quiet(task);
 
     decision->as.task.row = task_row(task, reason);
     decision->as.task.from = from;
@@ -125,6 +137,8 @@ void task_move(struct core *core, struct task *task, enum task_state to, const c
         task_tell_scheduled(core, task, NULL);
     if (task_state_is_final(from))
         unsettle(task, from);
+    if (from == TASK_UP_FOR_RESCHEDULE || from == TASK_DEFERRED)
+        wait_left(core, task);
     task->state = to;
     count_change(task, from);
     if (task_state_is_final(to)) {
@@ -154,6 +168,21 @@ void task_schedule(struct core *core, struct task *task)
     task->try_number++;
     task->scheduled_at_us = core->now_us;
     task->queued_at_us = task->started_at_us = task->ended_at_us = task->retry_at_us = 0;
+    task->has_poked = false;
+    if (task->state == TASK_NONE)
+        task->wait_since_us = task->pokes = 0;
+    if (wait_defers(task_spec(task))) {
+        wait_defer(core, task);
+        return;
+    }
+    task_move(core, task, TASK_SCHEDULED, NULL);
+    ready_push(core, task);
+}
+
+void task_schedule_poke(struct core *core, struct task *task)
+{
+    task->scheduled_at_us = core->now_us;
+    task->queued_at_us = task->retry_at_us = 0;
     task_move(core, task, TASK_SCHEDULED, NULL);
     ready_push(core, task);
 }
@@ -232,6 +261,8 @@ void tasks_settle(struct core *core)
         const struct dag_task *spec = task_spec(task);
         if (task->state == TASK_FAILED)
             run_task_failed(core, task);
+        if (run->awaited != NULL)
+            waits_run_changed(core, run);
         for (uint32_t k = 0; k < spec->downstream_count; k++) {
             struct task *down = &run->tasks[spec->downstream[k]];
             tally_add(&down->tally, task->state);

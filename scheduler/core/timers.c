@@ -35,6 +35,9 @@ void timers_expire(struct core *core)
         case TIMER_RETRY:
             task_schedule(core, HEAP_ENTRY(timer, struct task, timer));
             break;
+        case TIMER_WAIT:
+            wait_wake(core, HEAP_ENTRY(timer, struct task, timer));
+            break;
         case TIMER_RUN:
             run_enqueue(core, HEAP_ENTRY(timer, struct run, timer));
             break;

@@ -25,14 +25,12 @@ struct worker *workers_get(struct core *core, const char *instance)
  * goes first, rather than in the worker's line. */
 #define SHORT_PACE_US (20 * US_PER_MS)
 
-static int64_t room(const struct worker *worker, bool is_shared)
+static int64_t room(const struct worker *worker, enum slot_kind slot)
 {
     if (!worker->is_known)
         return 0;
-    if (is_shared)
-        return worker->shared_slots - worker->shared_used;
-    bool is_quick = worker->pace_us > 0 && worker->pace_us < SHORT_PACE_US;
-    return worker->slots + (is_quick ? worker->backlog : 0) - worker->used;
+    bool is_quick = slot == SLOT_OWN && worker->pace_us > 0 && worker->pace_us < SHORT_PACE_US;
+    return worker->slots[slot] + (is_quick ? worker->backlog : 0) - worker->used[slot];
 }
 
 void workers_pace(struct worker *worker, int64_t duration_us)
@@ -44,15 +42,15 @@ void workers_pace(struct worker *worker, int64_t duration_us)
                           : worker->pace_us - worker->pace_us / 4 + duration_us / 4;
 }
 
-struct worker *workers_pick(const struct core *core, bool is_shared)
+struct worker *workers_pick(const struct core *core, enum slot_kind slot)
 {
     struct worker *best = NULL;
     int64_t best_room = 0;
 
     for (struct worker *worker = core->workers; worker != NULL; worker = worker->hh.next) {
-        if (room(worker, is_shared) > best_room) {
+        if (room(worker, slot) > best_room) {
             best = worker;
-            best_room = room(worker, is_shared);
+            best_room = room(worker, slot);
         }
     }
     return best;
@@ -80,9 +78,10 @@ void workers_up(struct core *core, const struct event_worker_up *event)
     struct worker *worker = workers_get(core, event->instance);
 
     worker->is_known = true;
-    worker->slots = event->slots;
+    worker->slots[SLOT_OWN] = event->slots;
+    worker->slots[SLOT_SHARED] = event->shared_slots;
+    worker->slots[SLOT_LIGHT] = event->light_slots;
     worker->backlog = event->backlog;
-    worker->shared_slots = event->shared_slots;
     for (size_t i = 0; i < event->token_count; i++) {
         struct attempt_live *attempt = NULL;
         HASH_FIND_STR(core->attempts, event->tokens[i], attempt);
@@ -121,7 +120,8 @@ void workers_gone(struct core *core, const char *instance)
     worker->is_known = false;
     while (worker->attempts != NULL)
         attempts_lost(core, worker->attempts);
-    assert(worker->used == 0 && worker->shared_used == 0);
+    for (enum slot_kind slot = 0; slot < SLOT_KIND_COUNT; slot++)
+        assert(worker->used[slot] == 0);
     HASH_DEL(core->workers, worker);
     free(worker->instance);
     free(worker);

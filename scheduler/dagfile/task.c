@@ -185,8 +185,10 @@ static void read_task(struct dag_builder *b, uint32_t index, const struct task_o
     task->env = merge_env(o);
     task->kind = task_kind_find(node_get_text(o->node, "type"));
     read_exit_codes(b, o, task);
-    if (task->kind != NULL)
+    if (task->kind != NULL) {
         task->options = read_with(b, source, task);
+        task->class = task_kind_class(task->kind, task->options);
+    }
 }
 
 static void check_id(struct dag_builder *b, const struct task_source *source)

@@ -247,8 +247,10 @@ static bool write_task(struct commit *commit, const struct decision *decision)
     bind_time(&bind, row->ended_at_us);
     bind_time(&bind, row->retry_at_us);
     bind_text(&bind, row->reason);
+    bind_time(&bind, row->wait_since_us);
+    bind_int(&bind, row->pokes);
     return bind_run_one(&bind, commit->err) &&
-           (from == row->state || write_transition(commit, &change));
+           (from == row->state || decision->as.task.is_quiet || write_transition(commit, &change));
 }
 
 static void bind_attempt_key(struct bind *bind, const struct attempt_row *row)
@@ -273,19 +275,22 @@ static void bind_attempt_state(struct bind *bind, const struct attempt_row *row)
     else
         bind_int(bind, row->exit_code);
     bind_time(bind, row->signal);
-    bind_text(bind, task_state_is_final(row->state) ? outcome_name(row->outcome) : NULL);
+    bool is_over = task_state_is_final(row->state) || row->state == TASK_UP_FOR_RESCHEDULE;
+    bind_text(bind, is_over ? outcome_name(row->outcome) : NULL);
     bind_text(bind, row->reason);
 }
 
-static bool write_attempt_new(struct commit *commit, const struct attempt_row *row)
+/* A new row, or one that a poke opens again. */
+static bool write_attempt_new(struct commit *commit, const struct attempt_row *row,
+                              enum statement statement)
 {
-    struct bind bind = bind_begin(commit->store, STATEMENT_ATTEMPT_NEW);
+    struct bind bind = bind_begin(commit->store, statement);
 
     bind_attempt_key(&bind, row);
     bind_attempt_state(&bind, row);
     bind_text(&bind, text_or(row->rendered, "{}"));
     bind_text(&bind, row->outputs);
-    return bind_run(&bind, commit->err);
+    return bind_run_one(&bind, commit->err);
 }
 
 static bool write_attempt(struct commit *commit, const struct attempt_row *row)
@@ -341,7 +346,9 @@ static bool write_decision(struct commit *commit, const struct decision *decisio
     case DECIDE_TASK:
         return write_task(commit, decision);
     case DECIDE_ATTEMPT_NEW:
-        return write_attempt_new(commit, &decision->as.attempt);
+        return write_attempt_new(commit, &decision->as.attempt, STATEMENT_ATTEMPT_NEW);
+    case DECIDE_ATTEMPT_AGAIN:
+        return write_attempt_new(commit, &decision->as.attempt, STATEMENT_ATTEMPT_AGAIN);
     case DECIDE_ATTEMPT:
         return write_attempt(commit, &decision->as.attempt);
     case DECIDE_BACKFILL_NEW:

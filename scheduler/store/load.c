@@ -80,6 +80,8 @@ static bool read_task(struct columns *columns, struct task_row *row, struct err 
     row->ended_at_us = column_int(columns);
     row->retry_at_us = column_int(columns);
     row->reason = column_text(columns);
+    row->wait_since_us = column_int(columns);
+    row->pokes = column_int(columns);
     return true;
 }
 

@@ -10,4 +10,5 @@ store_migration_\number:
     migration 1, "scheduler/store/schema.sql"
     migration 2, "scheduler/store/migration_2.sql"
     migration 3, "scheduler/store/migration_3.sql"
+    migration 4, "scheduler/store/migration_4.sql"
     .section .note.GNU-stack, "", @progbits

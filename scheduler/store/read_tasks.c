@@ -17,7 +17,8 @@ static enum task_state task_state_column(struct query *query, int column)
 
 #define TASK_ROW_COLUMNS                                                                           \
     "SELECT ti.run, ti.task, ti.map_index, ti.task_id, ti.state, ti.try_number, ti.max_tries, "    \
-    "ti.scheduled_at, ti.queued_at, ti.started_at, ti.ended_at, ti.retry_at, ti.reason"
+    "ti.scheduled_at, ti.queued_at, ti.started_at, ti.ended_at, ti.retry_at, ti.reason, "          \
+    "ti.wait_since, ti.pokes"
 #define TASK_VIEW_COLUMNS                                                                          \
     TASK_ROW_COLUMNS ", run.dag_id, run.run_id, run.logical_date, run.run_after, run.version_id, " \
                      "version.number, version.created_at, attempt.pid, attempt.worker"
@@ -45,6 +46,8 @@ static void fill_task_row(struct query *query, void *row)
     task->ended_at_us = query_column(query, 10);
     task->retry_at_us = query_column(query, 11);
     task->reason = query_column_text(query, 12);
+    task->wait_since_us = query_column(query, 13);
+    task->pokes = query_column(query, 14);
 }
 
 static void fill_task_view(struct query *query, void *row)
@@ -52,15 +55,15 @@ static void fill_task_view(struct query *query, void *row)
     struct task_view *view = row;
 
     fill_task_row(query, &view->task);
-    view->dag_id = query_column_text(query, 13);
-    view->run_id = query_column_text(query, 14);
-    view->logical_date_us = query_column(query, 15);
-    view->run_after_us = query_column(query, 16);
-    view->version_id = query_column(query, 17);
-    view->version_number = query_column(query, 18);
-    view->version_created_at_us = query_column(query, 19);
-    view->pid = query_column(query, 20);
-    view->worker = query_column_text(query, 21);
+    view->dag_id = query_column_text(query, 15);
+    view->run_id = query_column_text(query, 16);
+    view->logical_date_us = query_column(query, 17);
+    view->run_after_us = query_column(query, 18);
+    view->version_id = query_column(query, 19);
+    view->version_number = query_column(query, 20);
+    view->version_created_at_us = query_column(query, 21);
+    view->pid = query_column(query, 22);
+    view->worker = query_column_text(query, 23);
 }
 
 static void fill_task_full(struct query *query, void *row)
@@ -68,7 +71,7 @@ static void fill_task_full(struct query *query, void *row)
     struct task_view *view = row;
 
     fill_task_view(query, row);
-    view->rendered = query_column_text(query, 22);
+    view->rendered = query_column_text(query, 24);
 }
 
 static void add_task_filter(struct query *from, const struct task_filter *filter)

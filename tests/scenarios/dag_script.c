@@ -13,6 +13,7 @@
 
 static const struct task_kind plain_kind = {.name = "command", .class = TASK_CLASS_COMMAND};
 static const struct task_kind shared_kind = {.name = "noop", .class = TASK_CLASS_SHARED};
+static const struct task_kind light_kind = {.name = "sensor", .class = TASK_CLASS_LIGHT};
 
 __attribute__((noreturn)) static void fail(const char *what, struct str text)
 {
@@ -139,6 +140,14 @@ static void set_exit_codes(struct dag *dag, struct dag_task *task, struct str va
     task->retry_exit_codes = codes;
 }
 
+static void set_kind(struct dag_task *task, struct str name)
+{
+    task->kind = str_is(name, "noop")     ? &shared_kind
+                 : str_is(name, "sensor") ? &light_kind
+                                          : &plain_kind;
+    task->class = task->kind->class;
+}
+
 static void set_task(struct dag *dag, struct dag_task *task, struct str key, struct str value)
 {
     if (str_is(key, "retries"))
@@ -160,7 +169,23 @@ static void set_task(struct dag *dag, struct dag_task *task, struct str key, str
     else if (str_is(key, "retry_exit_codes"))
         set_exit_codes(dag, task, value);
     else if (str_is(key, "kind"))
-        task->kind = str_is(value, "noop") ? &shared_kind : &plain_kind;
+        set_kind(task, value);
+    else if (str_is(key, "poke")) {
+        set_kind(task, STR("sensor"));
+        task->wait.kind = WAIT_POKE;
+        task->wait.poke_interval_us = duration(value);
+    } else if (str_is(key, "waits")) {
+        task->options = json_loadb(value.ptr, value.len, 0, NULL);
+        task->wait.kind =
+            json_object_get(task->options, "external_task") != NULL ? WAIT_EXTERNAL : WAIT_TIME;
+    } else if (str_is(key, "wait_timeout"))
+        task->wait.timeout_us = duration(value);
+    else if (str_is(key, "max_wait"))
+        task->wait.max_wait_us = duration(value);
+    else if (str_is(key, "backs_off"))
+        task->wait.backs_off = str_is(value, "true");
+    else if (str_is(key, "soft_fail"))
+        task->wait.is_soft = str_is(value, "true");
     else if (str_is(key, "option"))
         task->options = json_pack("{s:o}", "x", json_stringn(value.ptr, value.len));
     else if (str_is(key, "outputs_used"))
@@ -185,7 +210,7 @@ static void add_task(struct dag *dag, struct str statement)
     struct dag_task *task = &dag->tasks[dag->task_count++];
 
     task->task_id = arena_str(&dag->arena, name).ptr;
-    task->kind = &plain_kind;
+    set_kind(task, STR("command"));
     task->owner = "";
     task->pool = "default_pool";
     task->pool_slots = 1;

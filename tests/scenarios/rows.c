@@ -164,6 +164,17 @@ struct attempt_row *rows_attempt(const struct rows *rows, const char *token)
     return NULL;
 }
 
+static struct attempt_row *rows_try(const struct rows *rows, const struct attempt_row *key)
+{
+    for (size_t i = 0; i < rows->attempt_count; i++) {
+        struct attempt_row *row = &rows->attempts[i];
+        if (row->run == key->run && row->task == key->task && row->map_index == key->map_index &&
+            row->try_number == key->try_number)
+            return row;
+    }
+    return NULL;
+}
+
 static void apply_attempt(struct rows *rows, const struct decision *decision)
 {
     const struct attempt_row *row = &decision->as.attempt;
@@ -182,6 +193,12 @@ static void apply_attempt(struct rows *rows, const struct decision *decision)
         return;
     }
     assert(stored == NULL);
+    if (decision->kind == DECIDE_ATTEMPT_AGAIN) {
+        stored = rows_try(rows, row);
+        assert(stored != NULL && stored->state == TASK_UP_FOR_RESCHEDULE);
+        *stored = copy;
+        return;
+    }
     for (size_t i = 0; i < rows->attempt_count; i++)
         assert(rows->attempts[i].run != row->run || rows->attempts[i].task != row->task ||
                rows->attempts[i].try_number != row->try_number);
@@ -229,6 +246,7 @@ void rows_apply(struct rows *rows, const struct decision *decision)
         apply_task(rows, decision);
         break;
     case DECIDE_ATTEMPT_NEW:
+    case DECIDE_ATTEMPT_AGAIN:
     case DECIDE_ATTEMPT:
         apply_attempt(rows, decision);
         break;

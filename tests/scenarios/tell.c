@@ -120,6 +120,7 @@ void tell_decision(void *context, const struct decision *decision)
                 because(s, decision->as.dag.pause_reason));
         break;
     case DECIDE_ATTEMPT_NEW:
+    case DECIDE_ATTEMPT_AGAIN:
     case DECIDE_ATTEMPT:
         break;
     }

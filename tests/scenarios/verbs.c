@@ -100,6 +100,8 @@ static void do_up(struct scenario *s, char **words)
             worker->backlog = value;
         else if (strcmp(words[i], "shared") == 0)
             worker->shared_slots = value;
+        else if (strcmp(words[i], "light") == 0)
+            worker->light_slots = value;
         else
             scenario_fail(s, "unknown word '%s'", words[i]);
     }
@@ -123,8 +125,13 @@ static void do_announce(struct scenario *s, char **words)
     struct event event = {.kind = EVENT_WORKER_UP};
     const char *tokens[] = {words[2]};
 
-    event.as.worker_up = (struct event_worker_up){
-        worker->instance, worker->slots, worker->backlog, worker->shared_slots, tokens, 1};
+    event.as.worker_up = (struct event_worker_up){worker->instance,
+                                                  worker->slots,
+                                                  worker->backlog,
+                                                  worker->shared_slots,
+                                                  worker->light_slots,
+                                                  tokens,
+                                                  1};
     world_step(&s->world, &event);
 }
 

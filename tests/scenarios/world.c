@@ -54,7 +54,8 @@ static void carry_out_start(struct world *world, const struct decision_start *st
     worker->tokens =
         mem_resize_array(worker->tokens, worker->token_count + 1, sizeof(*worker->tokens));
     worker->tokens[worker->token_count++] = mem_strdup(start->attempt.token);
-    assert((int64_t)worker->token_count <= worker->slots + worker->backlog + worker->shared_slots);
+    assert((int64_t)worker->token_count <=
+           worker->slots + worker->backlog + worker->shared_slots + worker->light_slots);
 }
 
 static void carry_out(struct world *world, const struct decision *decision)
@@ -178,6 +179,7 @@ void world_worker_up(struct world *world, struct world_worker *worker)
         .slots = worker->slots,
         .backlog = worker->backlog,
         .shared_slots = worker->shared_slots,
+        .light_slots = worker->light_slots,
         .tokens = tokens,
         .token_count = worker->token_count,
     };

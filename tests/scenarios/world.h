@@ -43,6 +43,7 @@ struct world_worker {
     int64_t slots;
     int64_t backlog;
     int64_t shared_slots;
+    int64_t light_slots;
     bool is_connected;
     char **tokens; /* that it has, not acknowledged */
     size_t token_count;
