@@ -57,6 +57,7 @@ static bool fail(const struct bind *bind, struct err *err)
 {
     const char *name = "a statement";
 
+    bind->store->is_broken = true;
     for (size_t i = 0; i < STATEMENT_COUNT; i++)
         if (bind->store->statements[i] == bind->stmt)
             name = statement_names[i];

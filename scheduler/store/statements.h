@@ -34,7 +34,7 @@ struct store {
     struct store_put *puts;
     size_t put_count;
     size_t put_capacity;
-    bool is_broken; /* a commit failed: nothing may be written any more */
+    bool is_broken; /* something failed: nothing may be written any more */
 };
 
 /* Binds parameters from ?1 on, one after the other. A failed bind is found by bind_run(). */

@@ -32,8 +32,9 @@ static int on_wal(void *context, sqlite3 *db, const char *name, int pages)
     return SQLITE_OK;
 }
 
-static bool fail(const struct store *store, const char *doing, struct err *err)
+static bool fail(struct store *store, const char *doing, struct err *err)
 {
+    store->is_broken = true;
     return err_set(err, ERR_IO, "%s: %s: %s", store->path, doing, sqlite3_errmsg(store->db));
 }
 
@@ -78,6 +79,17 @@ static bool check_pages(struct store *store, struct err *err)
                      store->path, verdict == NULL ? "no verdict" : verdict);
     (void)sqlite3_finalize(stmt);
     return ok;
+}
+
+/* What an earlier process left in the WAL goes into the database at once. When its last sync had
+ * failed, the system may hold pages of the WAL that never reach the disk although every later sync
+ * says so; commits after them would be lost with them. Written anew, they can be relied on. */
+static bool empty_wal(struct store *store, struct err *err)
+{
+    int status = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
+
+    /* Busy: somebody reads; then what is there was read from a WAL in use, and is on the disk. */
+    return status == SQLITE_OK || status == SQLITE_BUSY || fail(store, "checkpoint", err);
 }
 
 static bool prepare_all(struct store *store, struct err *err)
@@ -183,14 +195,16 @@ struct store *store_open(const char *state_folder, struct err *err)
     const char *const *migrations = store_migrations(&count);
 
     store->path = fs_join(state_folder, STATE_DATABASE);
-    bool ok =
-        fs_make_folders(state_folder, 0700, err) && open_database(store, err) &&
-        check_pages(store, err) && store_migrate(store->db, store->path, migrations, count, err) &&
-        prepare_all(store, err) && raise_epoch(store, &arena, err) && load_last_ids(store, err);
+    bool ok = fs_make_folders(state_folder, 0700, err) && open_database(store, err) &&
+              check_pages(store, err) && empty_wal(store, err) &&
+              store_migrate(store->db, store->path, migrations, count, err) &&
+              prepare_all(store, err) && raise_epoch(store, &arena, err) &&
+              load_last_ids(store, err);
     if (ok)
         (void)sqlite3_wal_hook(store->db, on_wal, store);
     arena_release(&arena);
     if (!ok) {
+        store->is_broken = true;
         store_close(store);
         return NULL;
     }
@@ -201,6 +215,9 @@ void store_close(struct store *store)
 {
     if (store == NULL)
         return;
+    /* Closing would checkpoint, that is, sync again what could not be synced. */
+    if (store->is_broken && store->db != NULL)
+        (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     for (size_t i = 0; i < STATEMENT_COUNT; i++)
         (void)sqlite3_finalize(store->statements[i]);
     (void)sqlite3_close(store->db);
