@@ -1,6 +1,7 @@
 #include "worker/child.h"
 
 #include "base/mem.h"
+#include "worker/environ.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -79,12 +80,6 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     read_some(output, READS_PER_TURN);
 }
 
-static void close_pair(const int ends[2])
-{
-    (void)close(ends[0]);
-    (void)close(ends[1]);
-}
-
 static void output_open(struct child *child, uv_loop_t *loop, enum attempt_log_stream stream,
                         int fd)
 {
@@ -101,36 +96,91 @@ static void output_open(struct child *child, uv_loop_t *loop, enum attempt_log_s
     child->open_handles++;
 }
 
-struct child *child_start(uv_loop_t *loop, struct launch *launch, struct err *err)
+static void close_end(int *fd)
 {
-    int out[2] = {-1, -1};
-    int error[2] = {-1, -1};
-    pid_t pid = 0;
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    bool ok = false;
+    if (*fd >= 0)
+        (void)close(*fd);
+    *fd = -1;
+}
 
-    if (null < 0 || pipe2(out, O_CLOEXEC) < 0 || pipe2(error, O_CLOEXEC) < 0) {
-        (void)err_errno(err, "no pipes for %s", launch->program);
-    } else {
-        launch->stdin_fd = null;
-        launch->stdout_fd = out[1];
-        launch->stderr_fd = error[1];
-        ok = launch_start(launch, &pid, err);
-    }
-    if (null >= 0)
-        (void)close(null);
-    if (!ok) {
-        close_pair(out);
-        close_pair(error);
+/* Makes the pipes and names the child's ends in `launch`. */
+static bool open_pipes(struct child_pipes *pipes, struct launch *launch, struct err *err)
+{
+    *pipes = (struct child_pipes){
+        -1, {-1, -1},
+         {-1, -1}
+    };
+    pipes->null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (pipes->null < 0 || pipe2(pipes->out, O_CLOEXEC) < 0 || pipe2(pipes->error, O_CLOEXEC) < 0)
+        return err_errno(err, "no pipes for %s", launch->argv[0]);
+    launch->stdin_fd = pipes->null;
+    launch->stdout_fd = pipes->out[1];
+    launch->stderr_fd = pipes->error[1];
+    return true;
+}
+
+static void close_childs_ends(struct child_pipes *pipes)
+{
+    close_end(&pipes->null);
+    close_end(&pipes->out[1]);
+    close_end(&pipes->error[1]);
+}
+
+/* The child of a launch that went well, or NULL; the pipes are its own, or closed. */
+static struct child *adopt(uv_loop_t *loop, struct child_pipes *pipes, bool launched, pid_t pid)
+{
+    close_childs_ends(pipes);
+    if (!launched) {
+        close_end(&pipes->out[0]);
+        close_end(&pipes->error[0]);
         return NULL;
     }
-    (void)close(out[1]);
-    (void)close(error[1]);
     struct child *child = mem_alloc(sizeof(*child));
     child->pid = pid;
-    output_open(child, loop, LOG_STDOUT, out[0]);
-    output_open(child, loop, LOG_STDERR, error[0]);
+    output_open(child, loop, LOG_STDOUT, pipes->out[0]);
+    output_open(child, loop, LOG_STDERR, pipes->error[0]);
     return child;
+}
+
+struct child *child_start(uv_loop_t *loop, struct launch *launch, struct err *err)
+{
+    struct child_pipes pipes;
+    pid_t pid = 0;
+    bool launched = open_pipes(&pipes, launch, err) && launch_start(launch, &pid, err);
+
+    return adopt(loop, &pipes, launched, pid);
+}
+
+static void launch_aside(uv_work_t *work)
+{
+    struct child_order *order = work->data;
+    struct launch *launch = &order->launch;
+    char *program = launch_find(launch->argv[0], environ_get(launch->envp, "PATH"), &order->err);
+
+    launch->program = program;
+    if (program != NULL && open_pipes(&order->pipes, launch, &order->err))
+        (void)launch_start(launch, &order->pid, &order->err);
+    free(program);
+}
+
+static void launched_aside(uv_work_t *work, int status)
+{
+    struct child_order *order = work->data;
+
+    (void)status; /* never cancelled */
+    order->done(order, adopt(work->loop, &order->pipes, order->pid > 0, order->pid));
+    arena_release(&order->arena);
+    free(order);
+}
+
+void child_start_aside(uv_loop_t *loop, struct child_order *order)
+{
+    order->work.data = order;
+    order->pipes = (struct child_pipes){
+        -1, {-1, -1},
+         {-1, -1}
+    };
+    (void)uv_queue_work(loop, &order->work, launch_aside, launched_aside);
 }
 
 void child_set_log(struct child *child, struct attempt_log *log)

@@ -3,6 +3,7 @@
 #ifndef MILLRACE_WORKER_CHILD_H
 #define MILLRACE_WORKER_CHILD_H
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "worker/attempt_log.h"
 #include "worker/launch.h"
@@ -39,6 +40,31 @@ struct child {
 /* Launches; stdin is /dev/null, stdout and stderr are pipes to here: those members of `launch` are
  * filled in. Errors as launch_start(). */
 struct child *child_start(uv_loop_t *loop, struct launch *launch, struct err *err);
+
+/* The ends of a child's standard streams while it is being launched. */
+struct child_pipes {
+    int null;
+    int out[2];
+    int error[2];
+};
+
+/* A launch on its way in a thread of the loop's pool: the thread waits in it until the program has
+ * replaced the copy of the worker, and the loop goes on meanwhile. The program is looked up in the
+ * PATH of `launch.envp`. */
+struct child_order {
+    uv_work_t work;
+    struct arena arena; /* owns what `launch` points to; both are filled in by the caller */
+    struct launch launch;
+    struct job *job;                                              /* NULL: it has gone meanwhile */
+    void (*done)(struct child_order *order, struct child *child); /* NULL child: see err */
+    struct child_pipes pipes;
+    pid_t pid;
+    struct err err; /* as launch_find() and launch_start() give it */
+};
+
+/* Calls order->done in the loop; the order belongs to the loop until then, and is freed after it.
+ */
+void child_start_aside(uv_loop_t *loop, struct child_order *order);
 
 /* Sends what the child writes to a log from now on, and what was kept before. */
 void child_set_log(struct child *child, struct attempt_log *log);

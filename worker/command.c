@@ -2,12 +2,13 @@
 
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "base/timefmt.h"
 #include "worker/environ.h"
 #include "worker/folder.h"
 #include "worker/guard.h"
+#include "worker/reap.h"
 
-#include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,50 +140,78 @@ static bool is_hopeless(enum err_code code)
     return code == ERR_NOT_FOUND || code == ERR_FORBIDDEN || code == ERR_INVALID;
 }
 
-static bool launch_program(struct job *job, struct arena *arena, struct err *err)
+/* Fills in what is to be launched. */
+static bool build_order(struct job *job, struct child_order *order, struct err *err)
 {
     json_t *options = json_object_get(job->start, "options");
-    struct launch launch = {.socket_fd = -1};
-    char *program;
+    const char *cwd = NULL;
 
     if (options == NULL)
         return err_set(err, ERR_INVALID, "the command has no options");
     if (!check_argv(json_object_get(options, "argv"), err) ||
         !options_coerce(job->kind->options, options, err))
         return false;
-    char **argv = build_argv(arena, json_object_get(options, "argv"), err);
+    char **argv = build_argv(&order->arena, json_object_get(options, "argv"), err);
     if (argv == NULL)
         return false;
     note_argv(job, argv);
-    launch.argv = argv;
-    launch.envp = build_environ(arena, job);
-    launch.cwd = json_get_string(options, "cwd", NULL);
-    program = launch_find(argv[0], environ_get(launch.envp, "PATH"), err);
-    if (program == NULL)
-        return false;
-    launch.program = program;
-    job->child = child_start(&job->supervisor->loop, &launch, err);
-    free(program);
-    return job->child != NULL;
+    cwd = json_get_string(options, "cwd", NULL);
+    order->launch = (struct launch){.argv = argv,
+                                    .envp = build_environ(&order->arena, job),
+                                    .cwd = arena_strdup(&order->arena, cwd),
+                                    .socket_fd = -1};
+    return true;
+}
+
+static void judge_failed_start(struct job *job, const struct err *err)
+{
+    job_judge(job, is_hopeless(err->code) ? OUTCOME_FATAL : OUTCOME_FAILED, "%s", err->message);
+}
+
+/* Its child may have ended already, and been left alone until now. */
+static void on_launched(struct child_order *order, struct child *child)
+{
+    struct supervisor *supervisor = order->work.loop->data;
+    struct job *job = order->job;
+
+    supervisor->launching--;
+    if (job == NULL) {
+        if (child != NULL)
+            (void)kill(-child->pid, SIGKILL);
+        child_free(child);
+        return;
+    }
+    job->order = NULL;
+    if (child == NULL) {
+        judge_failed_start(job, &order->err);
+        job_handle(job, JOB_FAILED);
+    } else {
+        job->child = child;
+        child->job = job;
+        job->group = child->pid;
+        child_set_log(child, &job->log);
+        HASH_ADD(hh, supervisor->children, pid, sizeof(child->pid), child);
+        job_handle(job, JOB_LAUNCHED);
+    }
+    reap_children(supervisor);
 }
 
 bool command_start(struct job *job)
 {
-    struct supervisor *supervisor = job->supervisor;
-    struct arena arena = {0};
+    struct child_order *order = mem_alloc(sizeof(*order));
     struct err err = {0};
-    bool ok = folder_make(job, &err) && launch_program(job, &arena, &err);
 
-    arena_release(&arena);
-    if (!ok) {
-        job_judge(job, is_hopeless(err.code) ? OUTCOME_FATAL : OUTCOME_FAILED, "%s", err.message);
+    if (!folder_make(job, &err) || !build_order(job, order, &err)) {
+        judge_failed_start(job, &err);
+        arena_release(&order->arena);
+        free(order);
         return false;
     }
-    assert(job->child != NULL);
-    job->child->job = job;
-    job->group = job->child->pid;
-    child_set_log(job->child, &job->log);
-    HASH_ADD(hh, supervisor->children, pid, sizeof(job->child->pid), job->child);
+    order->job = job;
+    order->done = on_launched;
+    job->order = order;
+    job->supervisor->launching++;
+    child_start_aside(&job->supervisor->loop, order);
     return true;
 }
 

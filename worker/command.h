@@ -8,8 +8,9 @@
 #define COMMAND_EXIT_SKIPPED 99
 #define COMMAND_OUTPUT_BYTES_MAX 65536
 
-/* Launches the job's program with its log open and its folder made. On failure the job is judged:
- * fatal where another try can't help. */
+/* Begins to launch the job's program, with its log open and its folder made; JOB_LAUNCHED or
+ * JOB_FAILED follow. On failure (false, at once) the job is judged: fatal where another try can't
+ * help. */
 bool command_start(struct job *job);
 
 /* The main process has ended with this wait status: judges the job and lets it go on. */

@@ -26,8 +26,8 @@ typedef void (*job_action)(struct job *job);
 
 const char *job_state_name(enum job_state state)
 {
-    static const char *const names[JOB_STATE_COUNT] = {"waiting", "running",  "stopping",
-                                                       "killing", "clearing", "ended"};
+    static const char *const names[JOB_STATE_COUNT] = {
+        "waiting", "launching", "running", "stopping", "killing", "clearing", "ended"};
     return names[state];
 }
 
@@ -133,6 +133,12 @@ static void on_cleared(struct job *job)
     end(job);
 }
 
+static void begin_running(struct job *job)
+{
+    set_deadline(job, job->timeout_us);
+    supervisor_announce(job->supervisor);
+}
+
 static void on_start(struct job *job)
 {
     struct supervisor *supervisor = job->supervisor;
@@ -152,13 +158,16 @@ static void on_start(struct job *job)
     path = folder_log_path(job, supervisor->options->state_folder);
     attempt_log_open(&job->log, path);
     free(path);
-    ok = job->kind->class == TASK_CLASS_DATA ? runner_start_job(job) : command_start(job);
-    if (!ok) {
-        on_cleared(job);
-        return;
+    if (job->kind->class == TASK_CLASS_DATA) {
+        ok = runner_start_job(job);
+    } else {
+        job->state = JOB_LAUNCHING;
+        ok = command_start(job);
     }
-    set_deadline(job, job->timeout_us);
-    supervisor_announce(supervisor);
+    if (!ok)
+        on_cleared(job);
+    else if (job->state == JOB_RUNNING)
+        begin_running(job);
 }
 
 static void on_exited(struct job *job)
@@ -195,6 +204,15 @@ static void send_term(struct job *job)
     set_deadline(job, GRACE_US);
 }
 
+static void on_launched(struct job *job)
+{
+    job->state = JOB_RUNNING;
+    if (job->is_judged)
+        send_term(job);
+    else
+        begin_running(job);
+}
+
 static void on_timeout(struct job *job)
 {
     struct buf limit = {0};
@@ -224,6 +242,7 @@ static void on_unkillable(struct job *job)
 /* NULL: the event means nothing in that state. */
 static const job_action actions[JOB_STATE_COUNT][JOB_EVENT_COUNT] = {
     [JOB_WAITING][JOB_START] = on_start,           [JOB_WAITING][JOB_STOP] = end,
+    [JOB_LAUNCHING][JOB_LAUNCHED] = on_launched,   [JOB_LAUNCHING][JOB_FAILED] = on_cleared,
     [JOB_RUNNING][JOB_STOP] = send_term,           [JOB_RUNNING][JOB_DEADLINE] = on_timeout,
     [JOB_RUNNING][JOB_EXITED] = on_exited,         [JOB_RUNNING][JOB_FINISHED] = end,
     [JOB_STOPPING][JOB_DEADLINE] = on_grace_over,  [JOB_STOPPING][JOB_EXITED] = on_exited,
@@ -313,6 +332,8 @@ struct job *job_new(struct supervisor *supervisor, json_t *start, struct err *er
 void job_free(struct job *job)
 {
     HASH_DELETE(hh, job->supervisor->jobs, job);
+    if (job->order != NULL)
+        job->order->job = NULL;
     child_free(job->child);
     attempt_log_close(&job->log);
     json_decref(job->start);

@@ -1,15 +1,15 @@
 /* A job: one attempt as its worker sees it, from the scheduler's `start` to its `ack`.
  *
- *             START          STOP, DEADLINE        DEADLINE
- *   WAITING ────────► RUNNING ────────► STOPPING ────────► KILLING
- *      │ STOP            │ EXITED          │ EXITED            │ EXITED
- *      │                 ▼                 ▼                   ▼
- *      │              CLEARING  (what the attempt left behind is being killed)
- *      ▼                 │ CLEARED
- *    ENDED ◄─────────────┘   the result is kept until acknowledged
+ *             START            LAUNCHED          STOP, DEADLINE       DEADLINE
+ *   WAITING ────────► LAUNCHING ────────► RUNNING ────────► STOPPING ────────► KILLING
+ *      │ STOP             │ FAILED           │ EXITED          │ EXITED           │ EXITED
+ *      │                  │                  ▼                 ▼                  ▼
+ *      │                  │               CLEARING  (what the attempt left behind is being killed)
+ *      ▼                  ▼                  │ CLEARED
+ *    ENDED ◄─────────────────────────────────┘   the result is kept until acknowledged
  *
- * The table in job.c is this picture. A job of a shared kind has no process of its own: its result
- * is its end (FINISHED). */
+ * The table in job.c is this picture. Only commands are LAUNCHING: a data attempt is handed to a
+ * runner. A job of a shared kind has no process of its own: its result is its end (FINISHED). */
 #ifndef MILLRACE_WORKER_JOB_H
 #define MILLRACE_WORKER_JOB_H
 
@@ -22,11 +22,13 @@
 #include <uthash.h>
 
 struct child;
+struct child_order;
 struct runner;
 struct supervisor;
 
 enum job_state {
     JOB_WAITING,
+    JOB_LAUNCHING, /* stopped meanwhile: it has a verdict already */
     JOB_RUNNING,
     JOB_STOPPING, /* SIGTERM was sent */
     JOB_KILLING,  /* SIGKILL was sent */
@@ -37,6 +39,8 @@ enum job_state {
 
 enum job_event {
     JOB_START,    /* a slot is free */
+    JOB_LAUNCHED, /* its program runs */
+    JOB_FAILED,   /* its program can't be launched: verdict is set */
     JOB_STOP,     /* the scheduler or the worker's end wants it stopped: verdict is set */
     JOB_DEADLINE, /* job->deadline_us has passed */
     JOB_EXITED,   /* the main process has ended and is reaped */
@@ -73,10 +77,11 @@ struct job {
     int64_t signal;
     json_t *outputs;
 
-    struct child *child;   /* main process; the runner's for data */
-    struct runner *runner; /* data and shared */
-    pid_t group;           /* its process group, also after the end of the main process */
-    int looks;             /* for leftovers, while CLEARING */
+    struct child_order *order; /* while LAUNCHING */
+    struct child *child;       /* main process; the runner's for data */
+    struct runner *runner;     /* data and shared */
+    pid_t group;               /* its process group, also after the end of the main process */
+    int looks;                 /* for leftovers, while CLEARING */
     struct attempt_log log;
     struct buf ended; /* the frame's document, once ENDED */
     struct job *prev; /* the list of waiting ones */

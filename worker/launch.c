@@ -167,11 +167,11 @@ bool launch_start(const struct launch *launch, pid_t *ret_pid, struct err *err)
 
     /* A signal handler of ours must not run in the child, which shares our memory. */
     (void)sigfillset(&all);
-    (void)sigprocmask(SIG_SETMASK, &all, &before);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     uintptr_t top = ((uintptr_t)stack + STACK_BYTES) & ~(uintptr_t)63;
     pid_t pid = clone(child_main, (void *)top, CLONE_VM | CLONE_VFORK | SIGCHLD, &order);
     int error = errno;
-    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     free(stack);
     if (pid < 0) {
         errno = error;

@@ -74,6 +74,8 @@ void reap_children(struct supervisor *supervisor)
         if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
             return;
         struct child *child = find_child(supervisor, info.si_pid);
+        if (child == NULL && supervisor->launching > 0)
+            return; /* perhaps one whose launch we have not heard of yet: it is looked at then */
         if (child != NULL)
             (void)kill(-info.si_pid, SIGKILL);
         (void)waitpid(info.si_pid, &status, 0);

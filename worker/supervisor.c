@@ -83,7 +83,7 @@ static void send_started(struct supervisor *s, struct job *job)
 
 static bool has_process(const struct job *job)
 {
-    return job->child != NULL && job->state != JOB_WAITING && job->state != JOB_ENDED;
+    return job->child != NULL && job->state != JOB_ENDED;
 }
 
 static void on_announce(uv_timer_t *timer)
@@ -191,7 +191,7 @@ static void stop_job(struct supervisor *s, struct job *job, enum outcome outcome
 {
     if (job->state == JOB_WAITING)
         DL_DELETE(s->waiting_first, job);
-    if (job->state == JOB_WAITING || job->state == JOB_RUNNING)
+    if (job->state <= JOB_RUNNING)
         job_judge(job, outcome, "%s", reason);
     job_handle(job, JOB_STOP);
 }
@@ -424,6 +424,7 @@ static void on_warm_up(uv_timer_t *timer)
 static void open_handles(struct supervisor *s)
 {
     (void)uv_loop_init(&s->loop);
+    s->loop.data = s;
     (void)uv_prepare_init(&s->loop, &s->flush);
     (void)uv_timer_init(&s->loop, &s->deadline);
     (void)uv_timer_init(&s->loop, &s->warm_up);

@@ -22,6 +22,7 @@ struct supervisor {
     struct job *waiting_first; /* of data and command kinds, in the order they came */
     bool is_filling;
     int64_t running;        /* data and command jobs that hold a slot */
+    int64_t launching;      /* of these, with a child that may not be in `children` yet */
     struct child *children; /* by pid */
     struct runners runners;
     struct folders folders;
