@@ -126,6 +126,7 @@ static void act(struct scheduler *scheduler, const struct decision *decision)
     case DECIDE_RUN_NEW:
     case DECIDE_RUN:
     case DECIDE_RUN_RESET:
+    case DECIDE_EXPAND:
     case DECIDE_TASK:
     case DECIDE_ATTEMPT_NEW:
     case DECIDE_ATTEMPT_AGAIN:

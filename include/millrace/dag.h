@@ -54,6 +54,10 @@ struct dag_task {
     const char *doc;       /* may be NULL */
     const char *owner;
 
+    /* `expand`: name → list, or template of one; an instance per combination. NULL = not mapped. */
+    const json_t *expand;
+    int64_t max_map_length; /* more instances are a failure */
+
     const uint32_t *upstream; /* task indices, ascending */
     uint32_t upstream_count;
     const uint32_t *downstream;
@@ -116,8 +120,9 @@ struct dag {
 };
 
 /* The reference count of a DAG version, which its maker sets to 1; dag_unref() accepts NULL and
- * frees at zero: it drops one reference of `params`, of `param_types` and of each task's `options`
- * and `env`, then releases the arena, in which the struct itself lies. In scheduler/core/dag.c. */
+ * frees at zero: it drops one reference of `params`, of `param_types` and of each task's `options`,
+ * `env` and `expand`, then releases the arena, in which the struct itself lies. In
+ * scheduler/core/dag.c. */
 struct dag *dag_ref(struct dag *dag);
 void dag_unref(struct dag *dag);
 

@@ -18,6 +18,7 @@ enum decision_kind {
     DECIDE_RUN_NEW,       /* insert the run and one task_row in state none per task of its DAG */
     DECIDE_RUN,           /* update; from_run holds the state before (equal: no transition) */
     DECIDE_RUN_RESET,     /* a final run is processed again: all its tasks go back to none */
+    DECIDE_EXPAND,        /* insert the instances of a mapped task; row -1 gives way to them */
     DECIDE_TASK,          /* update; from_task holds the state before */
     DECIDE_ATTEMPT_NEW,   /* insert, with token and rendered options */
     DECIDE_ATTEMPT_AGAIN, /* a poke: update of the try's row, token and all */
@@ -46,6 +47,13 @@ struct decision_reply {
     int64_t row;           /* id of the run or backfill made or changed; 0 = none */
 };
 
+/* Rows first … count - 1 in state none. The first time (first = 0) they replace row -1. */
+struct decision_expand {
+    struct task_row row; /* what they have in common; map_index -1 */
+    uint32_t first;
+    uint32_t count;
+};
+
 struct decision {
     enum decision_kind kind;
     union {
@@ -61,6 +69,7 @@ struct decision {
             enum task_state from;
             bool is_quiet; /* a poke like those before it: no transition tells of it */
         } task;
+        struct decision_expand expand;
         struct attempt_row attempt;
         struct backfill_row backfill;
         struct decision_start start;

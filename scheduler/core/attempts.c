@@ -211,7 +211,7 @@ void attempts_new(struct core *core, struct task *task, struct worker *worker)
     struct attempt_row row = {
         .run = task->run->row.id,
         .task = task->index,
-        .map_index = -1,
+        .map_index = task->map_index,
         .try_number = task->try_number,
         .state = TASK_QUEUED,
         .queued_at_us = core->now_us,

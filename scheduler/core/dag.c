@@ -28,6 +28,7 @@ void dag_unref(struct dag *dag)
     for (uint32_t i = 0; i < dag->task_count; i++) {
         release_json(dag->tasks[i].options);
         release_json(dag->tasks[i].env);
+        release_json(dag->tasks[i].expand);
     }
     release_json(dag->params);
     release_json(dag->param_types);

@@ -36,10 +36,17 @@ static void add_run(struct buf *out, const struct decision *decision)
     add_reason(out, row->reason);
 }
 
+static void add_map_index(struct buf *out, int32_t map_index)
+{
+    if (map_index >= 0)
+        buf_printf(out, "[%d]", map_index);
+}
+
 static void add_attempt(struct buf *out, const char *verb, const struct attempt_row *row)
 {
-    buf_printf(out, "%s r%lld t%u#%lld", verb, (long long)row->run, row->task,
-               (long long)row->try_number);
+    buf_printf(out, "%s r%lld t%u", verb, (long long)row->run, row->task);
+    add_map_index(out, row->map_index);
+    buf_printf(out, "#%lld", (long long)row->try_number);
 }
 
 static void add_backfill(struct buf *out, const char *verb, const struct backfill_row *row)
@@ -68,9 +75,16 @@ void decision_describe(const struct decision *decision, struct buf *out)
     case DECIDE_RUN_RESET:
         add_run(out, decision);
         break;
+    case DECIDE_EXPAND:
+        buf_printf(out, "expand r%lld %s %u to %u", (long long)decision->as.expand.row.run,
+                   decision->as.expand.row.task_id, decision->as.expand.first,
+                   decision->as.expand.count);
+        break;
     case DECIDE_TASK:
-        buf_printf(out, "task r%lld %s %s", (long long)decision->as.task.row.run,
-                   decision->as.task.row.task_id, task_state_name(decision->as.task.row.state));
+        buf_printf(out, "task r%lld %s", (long long)decision->as.task.row.run,
+                   decision->as.task.row.task_id);
+        add_map_index(out, decision->as.task.row.map_index);
+        buf_printf(out, " %s", task_state_name(decision->as.task.row.state));
         add_reason(out, decision->as.task.row.reason);
         break;
     case DECIDE_ATTEMPT_NEW:
@@ -93,9 +107,11 @@ void decision_describe(const struct decision *decision, struct buf *out)
         add_backfill(out, "backfill", &decision->as.backfill);
         break;
     case DECIDE_START:
-        buf_printf(out, "start r%lld %s#%lld at %s", (long long)decision->as.start.run.id,
-                   decision->as.start.task->task_id,
-                   (long long)decision->as.start.attempt.try_number, decision->as.start.worker);
+        buf_printf(out, "start r%lld %s", (long long)decision->as.start.run.id,
+                   decision->as.start.task->task_id);
+        add_map_index(out, decision->as.start.attempt.map_index);
+        buf_printf(out, "#%lld at %s", (long long)decision->as.start.attempt.try_number,
+                   decision->as.start.worker);
         break;
     case DECIDE_STOP:
     case DECIDE_ACK:

@@ -9,10 +9,14 @@ void run_doom(struct core *core, struct run *run, enum task_state running_to, co
         return;
     run->row.doom = arena_strdup(&run->arena, reason);
     run_tell(core, run, reason);
-    for (uint32_t i = 0; i < run->dag->task_count; i++)
-        if (!run->dag->tasks[i].is_teardown && !task_state_is_final(run->tasks[i].state))
-            task_decide(core, &run->tasks[i],
-                        run->tasks[i].attempt == NULL ? TASK_SKIPPED : running_to, reason);
+    for (uint32_t i = 0; i < run->dag->task_count; i++) {
+        struct task *node = &run->tasks[i];
+        for (uint32_t k = 0; !task_spec(node)->is_teardown && k < task_instance_count(node); k++) {
+            struct task *task = task_instance(node, k);
+            if (!task_state_is_final(task->state))
+                task_decide(core, task, task->attempt == NULL ? TASK_SKIPPED : running_to, reason);
+        }
+    }
 }
 
 void run_arm_timeout(struct core *core, struct run *run)

@@ -6,6 +6,10 @@
  *         ├─ worker (by instance)      ├─ pool ── lanes (tasks that want the same thing)
  *         ├─ backfill (by id)          └─ timers (one heap)
  *
+ * A task that is mapped (`expand`) is one struct task until its upstreams have ended; then the
+ * instances that its lists call for take its place. run->tasks[i] stays, without a state of its
+ * own, as what they have in common: their upstreams' tally.
+ *
  * Ownership: a run owns its tasks and has a reference to its version. What ends within a step is
  * kept in `retired` until the turn's decisions, which borrow its strings, have been cleared. */
 #ifndef MILLRACE_CORE_MODEL_H
@@ -90,13 +94,26 @@ struct tally {
     uint32_t skipped;
 };
 
+/* The instances of a mapped task. The structs lie in the run's arena, where they never move. */
+struct mapping {
+    struct task **items; /* by map_index */
+    uint32_t count;      /* with removed ones: one per row */
+    uint32_t capacity;
+    uint32_t live;    /* not removed */
+    uint32_t waiting; /* in state none */
+    json_t *values;   /* name → list it goes over; NULL after recovery, until it is needed */
+};
+
 struct task {
     struct run *run;
     uint32_t index;
+    int32_t map_index; /* -1 = not mapped, or not yet */
     enum task_state state;
     enum task_state fresh_from; /* scheduled in this step: from which state */
     bool is_fresh;              /* … and no decision tells of it yet */
-    struct tally tally;
+    struct tally tally;         /* in run->tasks; so are the next two */
+    uint32_t upstream_total;    /* instances that its upstreams have */
+    struct mapping *mapping;    /* NULL = not expanded */
     int64_t try_number;
     int64_t max_tries;
     int64_t scheduled_at_us;
@@ -121,11 +138,12 @@ struct run {
     struct dag_entry *entry;
     struct backfill *backfill; /* NULL = none */
     struct task *tasks;
-    uint32_t waiting;     /* tasks in state none */
-    uint32_t unfinished;  /* tasks not final */
-    uint32_t failed_leaf; /* the first effective leaf in a failed state, or UINT32_MAX */
-    int64_t active;       /* tasks queued, running or restarting */
-    uint32_t stopping;    /* attempts told to stop: the run stays in memory until they have ended */
+    uint32_t waiting;               /* task instances in state none */
+    uint32_t unfinished;            /* task instances not final */
+    const struct task *failed_leaf; /* the first effective leaf in a failed state, or NULL */
+    uint32_t settling;              /* of its tasks on core->settled, those not worked off */
+    int64_t active;                 /* task instances queued, running or restarting */
+    uint32_t stopping; /* attempts told to stop: the run stays in memory until they have ended */
     struct ready_queue **queues;
     size_t queue_count;
     struct heap_node queued;  /* among the runs that may start, of its DAG or backfill */
@@ -271,6 +289,29 @@ static inline enum slot_kind slot_of(const struct dag_task *spec)
 static inline const struct dag_task *task_spec(const struct task *task)
 {
     return &task->run->dag->tasks[task->index];
+}
+
+/* The task that an instance belongs to: itself unless it is mapped. */
+static inline struct task *task_node(const struct task *task)
+{
+    return &task->run->tasks[task->index];
+}
+
+/* The instances of a task in run->tasks, which each have a row: itself while it is not expanded. */
+static inline uint32_t task_instance_count(const struct task *node)
+{
+    return node->mapping == NULL ? 1 : node->mapping->count;
+}
+
+static inline struct task *task_instance(struct task *node, uint32_t at)
+{
+    return node->mapping == NULL ? node : node->mapping->items[at];
+}
+
+/* Whether some of its instances have not been told what to do yet. */
+static inline bool task_is_waiting(const struct task *node)
+{
+    return node->mapping == NULL ? node->state == TASK_NONE : node->mapping->waiting > 0;
 }
 
 #endif

@@ -61,6 +61,7 @@ void trigger_run(struct core *core, const struct event *event);
 
 /* task.c */
 void task_move(struct core *core, struct task *task, enum task_state to, const char *reason);
+const char *task_label(struct core *core, const struct task *task); /* "a", "a[3]" */
 void task_schedule(struct core *core, struct task *task);
 /* Ends a task from outside, whatever it does: it leaves what it waits for, and its attempt is told
  * to stop. A task in that state stays as it is. */
@@ -71,6 +72,19 @@ void task_tell_scheduled(struct core *core, struct task *task, const char *reaso
 void task_evaluate(struct core *core, struct task *task, const struct task *cause);
 void tasks_settle(struct core *core);
 void tally_add(struct tally *tally, enum task_state state);
+/* An instance that was removed, or is there again: its downstreams wait for one less, or more. */
+void task_count_removed(struct task *task, bool is_removed);
+/* Ends all instances of a task that are in state none. */
+void task_end_waiting(struct core *core, struct task *node, enum task_state to, const char *reason);
+
+/* mapping.c */
+/* Expands a task whose upstreams have ended and lets its instances start; tells why if it can't. */
+void mapping_expand(struct core *core, struct task *node);
+/* An instance as its row tells of it, in the order of map_index; NULL for one out of order. */
+struct task *mapping_restore(struct task *node, uint32_t map_index);
+/* The JSON that the instance goes over under `name`; NULL if there is none (any more). */
+const json_t *mapping_value(struct task *task, struct str name);
+void mapping_free(struct task *node);
 
 /* rules.c */
 enum verdict { VERDICT_WAIT, VERDICT_RUN, VERDICT_SKIP, VERDICT_UPSTREAM_FAILED };
@@ -173,6 +187,8 @@ const char *render_attempt(struct task *task, struct arena *arena, struct err *e
 json_t *render_options(struct task *task, struct err *err);
 /* The data interval that the run's templates render from. */
 struct interval run_interval(const struct run *run);
+/* A value of the DAG file with the task's templates rendered; the caller owns the reference. */
+json_t *render_value(struct task *task, const json_t *value, struct err *err);
 
 /* backfill.c */
 void backfill_create(struct core *core, const struct event *event);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* Priority; backfills after all else, so that a long one never starves what is due; then the older
- * interval, the older run, the order in the file. */
+ * interval, the older run, the order in the file, the order of mapped items. */
 static bool task_is_before(const struct task *a, const struct task *b)
 {
     int64_t weight_a = task_spec(a)->priority_weight_total;
@@ -16,7 +16,7 @@ static bool task_is_before(const struct task *a, const struct task *b)
     if (weight_a != weight_b)
         return weight_a > weight_b;
     if (a->run == b->run)
-        return a->index < b->index;
+        return a->index != b->index ? a->index < b->index : a->map_index < b->map_index;
     bool fills_a = a->run->row.run_type == RUN_TYPE_BACKFILL;
     bool fills_b = b->run->row.run_type == RUN_TYPE_BACKFILL;
     if (fills_a != fills_b)

@@ -56,27 +56,70 @@ static const enum recovery recoveries[TASK_STATE_COUNT][2] = {
     [TASK_RESTARTING] = {RECOVER_STOPPED, RECOVER_BIND   },
 };
 
-/* What the attempts say of each task, gathered in one pass. */
+/* What the attempts say of each task instance, gathered in one pass. */
 struct attempts_of_task {
     const struct attempt_row *live; /* NULL = none */
     int64_t last_try;
 };
 
-static struct attempts_of_task *gather(struct arena *arena, uint32_t task_count,
-                                       const struct attempt_row *attempts, size_t count)
-{
-    struct attempts_of_task *by_task = arena_alloc_array(arena, task_count, sizeof(*by_task));
+/* For the instances of task t, in the order of map_index and from -1 on: items[first[t]] up to, but
+ * not with, items[first[t + 1]]. Attempts of instances that have no row any more count for -1. */
+struct attempts_by_row {
+    struct attempts_of_task *items;
+    uint32_t *first;
+};
 
+static struct attempts_of_task *attempts_of(const struct attempts_by_row *by_row, uint32_t task,
+                                            int32_t map_index)
+{
+    uint32_t at = by_row->first[task] + (uint32_t)(map_index + 1);
+
+    return &by_row->items[at < by_row->first[task + 1] ? at : by_row->first[task]];
+}
+
+static struct attempts_by_row make_places(struct arena *arena, uint32_t task_count,
+                                          const struct task_row *tasks, size_t count)
+{
+    uint32_t *first = arena_alloc_array(arena, task_count + 1, sizeof(*first));
+
+    for (size_t i = 0; i < count; i++)
+        if (tasks[i].task < task_count && tasks[i].map_index >= 0)
+            first[tasks[i].task + 1]++;
+    for (uint32_t i = 0; i < task_count; i++)
+        first[i + 1] += first[i] + 1;
+    return (struct attempts_by_row){
+        arena_alloc_array(arena, first[task_count], sizeof(struct attempts_of_task)), first};
+}
+
+static void gather(const struct attempts_by_row *by_row, uint32_t task_count,
+                   const struct attempt_row *attempts, size_t count)
+{
     for (size_t i = 0; i < count; i++) {
-        if (attempts[i].task >= task_count)
+        if (attempts[i].task >= task_count || attempts[i].map_index < -1)
             continue;
-        struct attempts_of_task *of = &by_task[attempts[i].task];
+        struct attempts_of_task *of = attempts_of(by_row, attempts[i].task, attempts[i].map_index);
         if (attempts[i].state == TASK_QUEUED || attempts[i].state == TASK_RUNNING)
             of->live = &attempts[i];
         if (attempts[i].try_number > of->last_try)
             of->last_try = attempts[i].try_number;
     }
-    return by_task;
+}
+
+/* The instance that a row tells of, or NULL for a row that can't be. */
+static struct task *place(struct run *run, const struct task_row *row,
+                          const struct attempts_by_row *by_row)
+{
+    if (row->task >= run->dag->task_count || row->map_index < -1)
+        return NULL;
+    struct task *node = &run->tasks[row->task];
+    if (row->map_index < 0)
+        return node;
+    if (row->map_index == 0) {
+        /* Instances to come must not take the tries of former ones. */
+        node->try_number = attempts_of(by_row, row->task, -1)->last_try;
+        node->max_tries = node->try_number + task_spec(node)->retries;
+    }
+    return mapping_restore(node, (uint32_t)row->map_index);
 }
 
 /* The task does not wait for this attempt any more, so that it must have been told to stop. */
@@ -110,6 +153,8 @@ static void restore_task(struct core *core, struct task *task, const struct task
         (row->pokes > 0 || row->state == TASK_SCHEDULED || row->state == TASK_UP_FOR_RESCHEDULE);
     if (row->state != TASK_NONE) {
         run->waiting--;
+        if (task_node(task)->mapping != NULL)
+            task_node(task)->mapping->waiting--;
     } else {
         /* A run that is processed again by another version of its DAG may have attempts of another
          * task under this index: their numbers stay taken. */
@@ -134,18 +179,19 @@ static void restore_task(struct core *core, struct task *task, const struct task
         task->timer.kind = TIMER_RETRY;
         timer_arm(core, &core->timers, &task->timer, task->retry_at_us);
         break;
-    case RECOVER_WAIT:
-        wait_restore(core, task);
+    case RECOVER_WAIT: /* once its upstreams' outputs are there */
         break;
     case RECOVER_SETTLED:
         if (attempts->live != NULL)
             bind_stopping(core, task, attempts->live);
         run->unfinished--;
-        if (task_state_is_failed(row->state) && run->failed_leaf == UINT32_MAX &&
+        if (task_state_is_failed(row->state) && run->failed_leaf == NULL &&
             task_counts_for_run(task))
-            run->failed_leaf = task->index;
+            run->failed_leaf = task;
         for (uint32_t i = 0; i < task_spec(task)->downstream_count; i++)
             tally_add(&run->tasks[task_spec(task)->downstream[i]].tally, row->state);
+        if (row->state == TASK_REMOVED)
+            task_count_removed(task, true);
         break;
     case RECOVER_LOST:
     case RECOVER_STOPPED:
@@ -163,10 +209,25 @@ static void restore_outputs(struct run *run, const struct attempt_row *attempts,
             !run->dag->tasks[row->task].outputs_used)
             continue;
         struct task *task = &run->tasks[row->task];
-        if (task->state != TASK_SUCCESS || row->try_number != task->try_number)
+        if (row->map_index >= 0)
+            task = (uint32_t)row->map_index < task_instance_count(task)
+                       ? task_instance(task, (uint32_t)row->map_index)
+                       : task;
+        if (task->map_index != row->map_index || task->state != TASK_SUCCESS ||
+            row->try_number != task->try_number)
             continue;
         json_decref(task->outputs);
         task->outputs = json_loads(row->outputs, 0, NULL);
+    }
+}
+
+static void restore_waits(struct core *core, struct run *run)
+{
+    for (uint32_t i = 0; i < run->dag->task_count; i++) {
+        struct task *node = &run->tasks[i];
+        for (uint32_t k = 0; k < task_instance_count(node); k++)
+            if (recoveries[task_instance(node, k)->state][0] == RECOVER_WAIT)
+                wait_restore(core, task_instance(node, k));
     }
 }
 
@@ -189,12 +250,16 @@ void core_restore_run(struct core *core, const struct run_row *row, struct dag *
 
     assert(entry != NULL);
     struct run *run = run_new(core, entry, version, row);
-    const struct attempts_of_task *of =
-        gather(&scratch, version->task_count, attempts, attempt_count);
-    for (size_t i = 0; i < task_count; i++)
-        if (tasks[i].task < version->task_count)
-            restore_task(core, &run->tasks[tasks[i].task], &tasks[i], &of[tasks[i].task]);
+    struct attempts_by_row by_row = make_places(&scratch, version->task_count, tasks, task_count);
+    gather(&by_row, version->task_count, attempts, attempt_count);
+    for (size_t i = 0; i < task_count; i++) {
+        struct task *task = place(run, &tasks[i], &by_row);
+        if (task != NULL)
+            restore_task(core, task, &tasks[i],
+                         attempts_of(&by_row, tasks[i].task, tasks[i].map_index));
+    }
     restore_outputs(run, attempts, attempt_count);
+    restore_waits(core, run);
     ready_run_limit(run);
     count_running(run);
     arena_release(&scratch);
@@ -216,19 +281,27 @@ void core_restore_unreadable_run(struct core *core, const struct run_row *row, c
     dag_unref(no_tasks);
 }
 
+/* Of an attempt that is not there, although the row says that there is one. */
+static void resume_task(struct core *core, struct task *task)
+{
+    if (task->attempt != NULL)
+        return;
+    if (task->state == TASK_QUEUED || task->state == TASK_RUNNING)
+        attempts_lost_task(core, task, "worker_lost");
+    else if (task->state == TASK_RESTARTING)
+        task_stopped(core, task);
+}
+
 /* Goes on where the run stood. */
 static void resume(struct core *core, struct run *run)
 {
     run_arm_timeout(core, run);
     for (uint32_t i = 0; i < run->dag->task_count; i++) {
-        struct task *task = &run->tasks[i];
-        if (task->state == TASK_NONE)
-            task_evaluate(core, task, NULL);
-        else if ((task->state == TASK_QUEUED || task->state == TASK_RUNNING) &&
-                 task->attempt == NULL)
-            attempts_lost_task(core, task, "worker_lost");
-        else if (task->state == TASK_RESTARTING && task->attempt == NULL)
-            task_stopped(core, task);
+        struct task *node = &run->tasks[i];
+        if (task_is_waiting(node))
+            task_evaluate(core, node, NULL);
+        for (uint32_t k = 0; k < task_instance_count(node); k++)
+            resume_task(core, task_instance(node, k));
     }
     run_check_end(core, run);
 }

@@ -16,7 +16,8 @@
 
 struct context {
     struct arena *arena; /* of the texts made while rendering */
-    const struct task *task;
+    json_t *owned;       /* a list of the values made while rendering */
+    struct task *task;
     struct interval interval;
     const struct zone *zone;
 };
@@ -102,35 +103,56 @@ static bool plain_value(const struct context *c, struct str name, struct templat
     else if (str_is(name, "try_number"))
         *ret = number_value(c, c->task->try_number);
     else if (str_is(name, "map_index"))
-        *ret = number_value(c, -1);
+        *ret = number_value(c, c->task->map_index);
     else
         return false;
     return true;
 }
 
-/* tasks.T.outputs.k: task ids may hold dots, so the longest one that fits is looked for. */
-static const json_t *output(const struct run *run, struct str rest)
+/* The outputs under one path of all instances that have one, in their order. */
+static const json_t *gather_outputs(struct context *c, const struct mapping *mapping,
+                                    struct str path)
 {
+    json_t *list = json_array();
+
+    (void)json_array_append_new(c->owned, list);
+    for (uint32_t i = 0; i < mapping->count; i++) {
+        const json_t *value = walk(mapping->items[i]->outputs, path);
+        if (value != NULL)
+            (void)json_array_append(list, (json_t *)(uintptr_t)value);
+    }
+    return list;
+}
+
+/* tasks.T.outputs.k: task ids may hold dots, so the longest one that fits is looked for. */
+static const json_t *output(struct context *c, struct str rest)
+{
+    const struct run *run = c->task->run;
     static const char middle[] = ".outputs.";
 
     for (size_t i = rest.len; i-- > 0;) {
         if (!str_starts(str_sub(rest, i, rest.len), STR(middle)))
             continue;
         uint32_t index = dag_find_task(run->dag, str_sub(rest, 0, i));
-        if (index != UINT32_MAX)
-            return walk(run->tasks[index].outputs, str_sub(rest, i + strlen(middle), rest.len));
+        if (index == UINT32_MAX)
+            continue;
+        struct str path = str_sub(rest, i + strlen(middle), rest.len);
+        const struct task *task = &run->tasks[index];
+        return task->mapping == NULL ? walk(task->outputs, path)
+                                     : gather_outputs(c, task->mapping, path);
     }
     return NULL;
 }
 
 static struct template_value lookup(void *context, struct str name)
 {
-    const struct context *c = context;
+    struct context *c = context;
     const struct run *run = c->task->run;
     struct template_value value = {.kind = TEMPLATE_MISSING};
     struct str params = STR("params.");
     struct str conf = STR("conf.");
     struct str tasks = STR("tasks.");
+    struct str map = STR("map.");
 
     if (plain_value(c, name, &value))
         return value;
@@ -142,7 +164,12 @@ static struct template_value lookup(void *context, struct str name)
     if (str_starts(name, conf))
         return json_value(walk(run->conf, str_sub(name, conf.len, name.len)));
     if (str_starts(name, tasks))
-        return json_value(output(run, str_sub(name, tasks.len, name.len)));
+        return json_value(output(c, str_sub(name, tasks.len, name.len)));
+    if (str_starts(name, map)) {
+        size_t dot = str_find(name, '.', map.len);
+        struct str rest = dot == SIZE_MAX ? (struct str){0} : str_sub(name, dot + 1, name.len);
+        return json_value(walk(mapping_value(c->task, str_sub(name, map.len, dot)), rest));
+    }
     return value;
 }
 
@@ -156,30 +183,6 @@ struct interval run_interval(const struct run *run)
     if (!timetable_last_complete(run->dag, run->row.run_after_us, &interval))
         interval = (struct interval){run->row.run_after_us, run->row.run_after_us};
     return interval;
-}
-
-static struct context make_context(struct task *task, struct arena *scratch)
-{
-    struct run *run = task->run;
-
-    if (run->conf == NULL)
-        run->conf = json_loads(run->row.conf, 0, NULL);
-    return (struct context){.arena = scratch,
-                            .task = task,
-                            .interval = run_interval(run),
-                            .zone = run->dag->zone == NULL ? zone_utc() : run->dag->zone};
-}
-
-json_t *render_options(struct task *task, struct err *err)
-{
-    const json_t *options = task_spec(task)->options;
-    struct arena scratch = {0};
-    struct context c = make_context(task, &scratch);
-
-    json_t *rendered =
-        options == NULL ? json_object() : template_render_json(options, lookup, &c, err);
-    arena_release(&scratch);
-    return rendered;
 }
 
 static bool render_part(struct jw *w, const char *key, const json_t *value, struct context *c,
@@ -203,17 +206,48 @@ static bool render_part(struct jw *w, const char *key, const json_t *value, stru
     return true;
 }
 
+static struct context context_new(struct task *task, struct arena *arena)
+{
+    struct run *run = task->run;
+
+    if (run->conf == NULL)
+        run->conf = json_loads(run->row.conf, 0, NULL);
+    return (struct context){.arena = arena,
+                            .owned = json_array(),
+                            .task = task,
+                            .interval = run_interval(run),
+                            .zone = run->dag->zone == NULL ? zone_utc() : run->dag->zone};
+}
+
+json_t *render_value(struct task *task, const json_t *value, struct err *err)
+{
+    struct arena scratch = {0};
+    struct context c = context_new(task, &scratch);
+    json_t *rendered = template_render_json(value, lookup, &c, err);
+
+    json_decref(c.owned);
+    arena_release(&scratch);
+    return rendered;
+}
+
+json_t *render_options(struct task *task, struct err *err)
+{
+    const json_t *options = task_spec(task)->options;
+
+    return options == NULL ? json_object() : render_value(task, options, err);
+}
+
 const char *render_attempt(struct task *task, struct arena *arena, struct err *err)
 {
     const struct dag_task *spec = task_spec(task);
     struct arena scratch = {0};
     struct buf out = {0};
     struct jw w = {.out = &out};
-    struct context c = make_context(task, &scratch);
     const char *text = NULL;
 
     if (json_object_size(spec->options) == 0 && spec->env == NULL)
         return "{\"options\":{},\"env\":{}}";
+    struct context c = context_new(task, &scratch);
     jw_begin_object(&w);
     if (render_part(&w, "options", spec->options, &c, err) &&
         render_part(&w, "env", spec->env, &c, err)) {
@@ -227,6 +261,7 @@ const char *render_attempt(struct task *task, struct arena *arena, struct err *e
                     out.len, RENDERED_BYTES_MAX);
     }
     buf_release(&out);
+    json_decref(c.owned);
     arena_release(&scratch);
     return text;
 }

@@ -82,10 +82,12 @@ static void init_tasks(struct run *run)
 
     run->tasks = mem_alloc_array(count, sizeof(*run->tasks));
     run->waiting = run->unfinished = count;
-    run->failed_leaf = UINT32_MAX;
+    run->failed_leaf = NULL;
     for (uint32_t i = 0; i < count; i++) {
         run->tasks[i].run = run;
         run->tasks[i].index = i;
+        run->tasks[i].map_index = -1;
+        run->tasks[i].upstream_total = run->dag->tasks[i].upstream_count;
         run->tasks[i].max_tries = run->dag->tasks[i].retries;
     }
 }
@@ -203,7 +205,7 @@ void run_start(struct core *core, struct run *run)
     move(core, run, RUN_RUNNING, NULL);
     run_arm_timeout(core, run);
     for (uint32_t i = 0; i < run->dag->task_count; i++)
-        if (run->tasks[i].state == TASK_NONE)
+        if (task_is_waiting(&run->tasks[i]))
             task_evaluate(core, &run->tasks[i], NULL);
     run_check_end(core, run);
 }
@@ -229,7 +231,7 @@ bool task_counts_for_run(const struct task *task)
 
 void run_check_end(struct core *core, struct run *run)
 {
-    if (run->row.state != RUN_RUNNING)
+    if (run->row.state != RUN_RUNNING || run->settling > 0)
         return;
     if (run->unfinished > 0) {
         if (run->waiting == run->unfinished)
@@ -240,15 +242,15 @@ void run_check_end(struct core *core, struct run *run)
         run_end(core, run, RUN_FAILED, run->row.doom);
         return;
     }
-    if (run->failed_leaf == UINT32_MAX) {
+    if (run->failed_leaf == NULL) {
         run_end(core, run, RUN_SUCCESS, NULL);
         return;
     }
-    const struct task *leaf = &run->tasks[run->failed_leaf];
+    const struct task *leaf = run->failed_leaf;
     run_end(core, run, RUN_FAILED,
             reason_format(core, "%s: %s",
                           leaf->state == TASK_FAILED ? "task_failed" : "upstream_failed",
-                          task_spec(leaf)->task_id));
+                          task_label(core, leaf)));
 }
 
 static void forget(struct core *core, struct run *run)
@@ -260,9 +262,12 @@ static void forget(struct core *core, struct run *run)
 void run_stop_tasks(struct core *core, struct run *run, const char *reason)
 {
     for (uint32_t i = 0; i < run->dag->task_count; i++) {
-        struct task *task = &run->tasks[i];
-        if (!task_state_is_final(task->state))
-            task_decide(core, task, task->attempt != NULL ? TASK_FAILED : TASK_SKIPPED, reason);
+        struct task *node = &run->tasks[i];
+        for (uint32_t k = 0; k < task_instance_count(node); k++) {
+            struct task *task = task_instance(node, k);
+            if (!task_state_is_final(task->state))
+                task_decide(core, task, task->attempt != NULL ? TASK_FAILED : TASK_SKIPPED, reason);
+        }
     }
 }
 
@@ -309,8 +314,10 @@ void run_free(struct core *core, struct run *run)
         if (indexed == run)
             HASH_DELETE(hh_date, core->run_dates, run);
     }
-    for (uint32_t i = 0; i < run->dag->task_count; i++)
+    for (uint32_t i = 0; i < run->dag->task_count; i++) {
         json_decref(run->tasks[i].outputs);
+        mapping_free(&run->tasks[i]);
+    }
     free(run->tasks);
     json_decref(run->conf);
     dag_unref(run->dag);

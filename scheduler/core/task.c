@@ -9,7 +9,7 @@ static struct task_row task_row(const struct task *task, const char *reason)
     return (struct task_row){
         .run = task->run->row.id,
         .task = task->index,
-        .map_index = -1,
+        .map_index = task->map_index,
         .task_id = task_spec(task)->task_id,
         .state = task->state,
         .try_number = task->try_number,
@@ -31,6 +31,13 @@ static bool is_quiet(const struct task *task)
     return task->has_poked &&
            (task->state == TASK_SCHEDULED || task->state == TASK_QUEUED ||
             task->state == TASK_RUNNING || task->state == TASK_UP_FOR_RESCHEDULE);
+}
+
+const char *task_label(struct core *core, const struct task *task)
+{
+    if (task->map_index < 0)
+        return task_spec(task)->task_id;
+    return reason_format(core, "%s[%d]", task_spec(task)->task_id, task->map_index);
 }
 
 static void tell(struct core *core, const struct task *task, enum task_state from,
@@ -63,31 +70,59 @@ static bool is_failed_leaf(const struct task *task)
     return task_state_is_failed(task->state) && task_counts_for_run(task);
 }
 
+static const struct task *failed_instance(struct task *node, uint32_t from)
+{
+    if (!task_counts_for_run(node))
+        return NULL;
+    for (uint32_t i = from; i < task_instance_count(node); i++)
+        if (is_failed_leaf(task_instance(node, i)))
+            return task_instance(node, i);
+    return NULL;
+}
+
 /* Another one in place of a failed leaf that was cleared or marked; tasks are cleared in order, so
  * that the next one is near. */
-static uint32_t next_failed_leaf(const struct run *run, uint32_t after)
+static const struct task *next_failed_leaf(struct run *run, const struct task *after)
 {
     uint32_t count = run->dag->task_count;
+    const struct task *next = failed_instance(task_node(after), (uint32_t)(after->map_index + 1));
 
-    for (uint32_t i = 1; i < count; i++)
-        if (is_failed_leaf(&run->tasks[(after + i) % count]))
-            return (after + i) % count;
-    return UINT32_MAX;
+    for (uint32_t i = 1; next == NULL && i <= count; i++)
+        next = failed_instance(&run->tasks[(after->index + i) % count], 0);
+    return next;
+}
+
+/* An instance that was removed is nothing to wait for. */
+void task_count_removed(struct task *task, bool is_removed)
+{
+    const struct dag_task *spec = task_spec(task);
+    struct mapping *mapping = task_node(task)->mapping;
+
+    if (mapping != NULL)
+        mapping->live += is_removed ? -1u : 1u;
+    for (uint32_t i = 0; i < spec->downstream_count; i++)
+        task->run->tasks[spec->downstream[i]].upstream_total += is_removed ? -1u : 1u;
 }
 
 /* What the run counts of its tasks. */
 static void count_change(struct task *task, enum task_state from)
 {
     struct run *run = task->run;
+    struct mapping *mapping = task_node(task)->mapping;
+    uint32_t waiting = (task->state == TASK_NONE ? 1u : 0u) - (from == TASK_NONE ? 1u : 0u);
     bool was_final = task_state_is_final(from);
 
-    run->waiting = run->waiting + (task->state == TASK_NONE) - (from == TASK_NONE);
+    run->waiting += waiting;
+    if (mapping != NULL)
+        mapping->waiting += waiting;
     run->active += is_active(task->state) - is_active(from);
     run->unfinished = run->unfinished + was_final - task_state_is_final(task->state);
-    if (run->failed_leaf == task->index && was_final)
-        run->failed_leaf = next_failed_leaf(run, task->index);
-    if (is_failed_leaf(task) && run->failed_leaf == UINT32_MAX)
-        run->failed_leaf = task->index;
+    if ((from == TASK_REMOVED) != (task->state == TASK_REMOVED))
+        task_count_removed(task, task->state == TASK_REMOVED);
+    if (run->failed_leaf == task && was_final)
+        run->failed_leaf = next_failed_leaf(run, task);
+    if (is_failed_leaf(task) && run->failed_leaf == NULL)
+        run->failed_leaf = task;
 }
 
 static void tally_change(struct tally *tally, enum task_state state, int by)
@@ -103,9 +138,9 @@ static void tally_change(struct tally *tally, enum task_state state, int by)
         tally->upstream_failed += (uint32_t)by;
         break;
     case TASK_SKIPPED:
-    case TASK_REMOVED:
         tally->skipped += (uint32_t)by;
         break;
+    case TASK_REMOVED: /* no longer among those that are waited for */
     case TASK_NONE:
     case TASK_SCHEDULED:
     case TASK_QUEUED:
@@ -145,6 +180,7 @@ void task_move(struct core *core, struct task *task, enum task_state to, const c
         if (task->ended_at_us == 0)
             task->ended_at_us = core->now_us;
         *append(&core->settled, &core->settled_count, &core->settled_capacity) = task;
+        task->run->settling++;
     }
     if (to == TASK_SCHEDULED) {
         /* Told of at the end of the step, when the reason why it has to wait is known. */
@@ -192,27 +228,60 @@ void tally_add(struct tally *tally, enum task_state state)
     tally_change(tally, state, 1);
 }
 
+void task_end_waiting(struct core *core, struct task *node, enum task_state to, const char *reason)
+{
+    for (uint32_t i = 0; i < task_instance_count(node); i++)
+        if (task_instance(node, i)->state == TASK_NONE)
+            task_move(core, task_instance(node, i), to, reason);
+}
+
+/* Its upstreams allow it to run. */
+static void start(struct core *core, struct task *node)
+{
+    if (task_spec(node)->expand != NULL)
+        mapping_expand(core, node);
+    else
+        task_schedule(core, node);
+}
+
 void task_evaluate(struct core *core, struct task *task, const struct task *cause)
 {
     const struct dag_task *spec = task_spec(task);
-    enum verdict verdict = rule_verdict(spec->trigger_rule, &task->tally, spec->upstream_count);
+    enum verdict verdict = rule_verdict(spec->trigger_rule, &task->tally, task->upstream_total);
     const char *reason = NULL;
 
-    assert(task->state == TASK_NONE);
+    assert(task_is_waiting(task));
     if (verdict == VERDICT_WAIT)
         return;
     if (verdict == VERDICT_RUN) {
-        task_schedule(core, task);
+        start(core, task);
         return;
     }
     if (cause == NULL)
         reason = trigger_rule_name(spec->trigger_rule);
     else if (verdict == VERDICT_UPSTREAM_FAILED && task_state_is_failed(cause->state))
-        reason = reason_format(core, "upstream_failed: %s", task_spec(cause)->task_id);
+        reason = reason_format(core, "upstream_failed: %s", task_label(core, cause));
     else
         reason = reason_format(core, "%s: %s is %s", trigger_rule_name(spec->trigger_rule),
-                               task_spec(cause)->task_id, task_state_name(cause->state));
-    task_move(core, task, verdict == VERDICT_SKIP ? TASK_SKIPPED : TASK_UPSTREAM_FAILED, reason);
+                               task_label(core, cause), task_state_name(cause->state));
+    task_end_waiting(core, task, verdict == VERDICT_SKIP ? TASK_SKIPPED : TASK_UPSTREAM_FAILED,
+                     reason);
+}
+
+static void tell_downstreams(struct core *core, const struct task *task)
+{
+    const struct dag_task *spec = task_spec(task);
+
+    if (task->state == TASK_FAILED)
+        run_task_failed(core, task);
+    if (task->run->awaited != NULL)
+        waits_run_changed(core, task->run);
+    for (uint32_t i = 0; i < spec->downstream_count; i++) {
+        struct task *down = &task->run->tasks[spec->downstream[i]];
+        tally_add(&down->tally, task->state);
+        if (task_is_waiting(down) && task->run->row.state == RUN_RUNNING)
+            task_evaluate(core, down, task);
+    }
 }
 
 /* Takes a task out of whatever would move it on, and tells its attempt to stop. */
@@ -249,28 +318,23 @@ void task_stopped(struct core *core, struct task *task)
         return; /* decided from outside */
     start_over(core, task, "cleared");
     if (task->run->row.state == RUN_RUNNING)
-        task_evaluate(core, task, NULL);
+        task_evaluate(core, task_node(task), NULL);
 }
 
 void tasks_settle(struct core *core)
 {
-    /* The list grows while it is worked off: tasks that end without running join it. */
-    for (size_t i = 0; i < core->settled_count; i++) {
-        struct task *task = core->settled[i];
-        struct run *run = task->run;
-        const struct dag_task *spec = task_spec(task);
-        if (task->state == TASK_FAILED)
-            run_task_failed(core, task);
-        if (run->awaited != NULL)
-            waits_run_changed(core, run);
-        for (uint32_t k = 0; k < spec->downstream_count; k++) {
-            struct task *down = &run->tasks[spec->downstream[k]];
-            tally_add(&down->tally, task->state);
-            if (down->state == TASK_NONE && run->row.state == RUN_RUNNING)
-                task_evaluate(core, down, task);
+    size_t told = 0;
+    size_t checked = 0;
+
+    /* The list grows while it is worked off: tasks that end without running join it, also those of
+     * a run that starts because another one has ended. */
+    while (checked < core->settled_count) {
+        while (told < core->settled_count) {
+            struct task *task = core->settled[told++];
+            task->run->settling--;
+            tell_downstreams(core, task);
         }
+        run_check_end(core, core->settled[checked++]->run);
     }
-    for (size_t i = 0; i < core->settled_count; i++)
-        run_check_end(core, core->settled[i]->run);
     core->settled_count = 0;
 }

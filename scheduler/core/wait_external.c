@@ -257,7 +257,7 @@ static void tell_view(struct core *core, struct waiter *waiter, const struct vie
         tell(core, waiter, NEWS_ALLOWED, NULL);
 }
 
-static void look_at_live(struct core *core, struct waiter *waiter, const struct run *run)
+static void look_at_live(struct core *core, struct waiter *waiter, struct run *run)
 {
     struct view view = {0};
 
@@ -268,7 +268,8 @@ static void look_at_live(struct core *core, struct waiter *waiter, const struct 
     uint32_t index = dag_find_task(run->dag, str_from(waiter->task_id));
     if (index == UINT32_MAX)
         return;
-    view_add(&view, waiter, run->tasks[index].state);
+    for (uint32_t i = 0; i < task_instance_count(&run->tasks[index]); i++)
+        view_add(&view, waiter, task_instance(&run->tasks[index], i)->state);
     tell_view(core, waiter, &view);
 }
 

@@ -132,18 +132,30 @@ static bool update_run(struct commit *commit, const struct run_row *row)
     return bind_run_one(&bind, commit->err);
 }
 
-static bool insert_task(struct commit *commit, int64_t run, const struct dag *dag, uint32_t task,
-                        int64_t tries)
+static bool insert_task_row(struct commit *commit, const struct task_row *row)
 {
     struct bind bind = bind_begin(commit->store, STATEMENT_TASK_NEW);
 
-    bind_int(&bind, run);
-    bind_int(&bind, task);
-    bind_int(&bind, -1);
-    bind_text(&bind, dag->tasks[task].task_id);
-    bind_int(&bind, tries);
-    bind_int(&bind, tries + dag->tasks[task].retries);
+    bind_int(&bind, row->run);
+    bind_int(&bind, row->task);
+    bind_int(&bind, row->map_index);
+    bind_text(&bind, row->task_id);
+    bind_int(&bind, row->try_number);
+    bind_int(&bind, row->max_tries);
     return bind_run(&bind, commit->err);
+}
+
+static bool insert_task(struct commit *commit, int64_t run, const struct dag *dag, uint32_t task,
+                        int64_t tries)
+{
+    struct task_row row = {.run = run,
+                           .task = task,
+                           .map_index = -1,
+                           .task_id = dag->tasks[task].task_id,
+                           .try_number = tries,
+                           .max_tries = tries + dag->tasks[task].retries};
+
+    return insert_task_row(commit, &row);
 }
 
 static bool write_run_new(struct commit *commit, const struct decision *decision)
@@ -253,6 +265,32 @@ static bool write_task(struct commit *commit, const struct decision *decision)
            (from == row->state || decision->as.task.is_quiet || write_transition(commit, &change));
 }
 
+static bool drop_unmapped(struct commit *commit, const struct task_row *row)
+{
+    struct bind bind = bind_begin(commit->store, STATEMENT_TASK_UNMAPPED_DROP);
+
+    bind_int(&bind, row->run);
+    bind_int(&bind, row->task);
+    return bind_run_one(&bind, commit->err);
+}
+
+/* The transition from none to none is where `explain` finds when and how far it was expanded. */
+static bool write_expand(struct commit *commit, const struct decision_expand *expand)
+{
+    struct task_row row = expand->row;
+    const char *none = task_state_name(TASK_NONE);
+    struct change change = {row.run, &expand->row, none, none, row.reason};
+
+    if (expand->first == 0 && !drop_unmapped(commit, &row))
+        return false;
+    for (uint32_t i = expand->first; i < expand->count; i++) {
+        row.map_index = (int32_t)i;
+        if (!insert_task_row(commit, &row))
+            return false;
+    }
+    return write_transition(commit, &change);
+}
+
 static void bind_attempt_key(struct bind *bind, const struct attempt_row *row)
 {
     bind_int(bind, row->run);
@@ -343,6 +381,8 @@ static bool write_decision(struct commit *commit, const struct decision *decisio
         return write_run(commit, decision);
     case DECIDE_RUN_RESET:
         return write_run_reset(commit, decision);
+    case DECIDE_EXPAND:
+        return write_expand(commit, &decision->as.expand);
     case DECIDE_TASK:
         return write_task(commit, decision);
     case DECIDE_ATTEMPT_NEW:

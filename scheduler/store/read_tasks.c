@@ -261,11 +261,12 @@ bool read_live_task_counts(struct read *read, struct arena *arena, struct task_c
     return ok;
 }
 
+/* The rows of a task may have changed since: the unmapped one gives way to its instances. */
 #define TRANSITION_COLUMNS                                                                         \
-    "SELECT t.seq, t.at, run.dag_id, run.run_id, run.backfill_id, ti.task_id, t.map_index, "       \
-    "t.try_number, t.from_state, t.to_state, t.reason FROM transition AS t"                        \
-    " JOIN run ON run.id = t.run LEFT JOIN task_instance AS ti ON ti.run = t.run"                  \
-    " AND ti.task = t.task AND ti.map_index = t.map_index"
+    "SELECT t.seq, t.at, run.dag_id, run.run_id, run.backfill_id, "                                \
+    "(SELECT task_id FROM task_instance AS ti WHERE ti.run = t.run AND ti.task = t.task LIMIT 1)," \
+    " t.map_index, t.try_number, t.from_state, t.to_state, t.reason FROM transition AS t"          \
+    " JOIN run ON run.id = t.run"
 
 static void fill_transition(struct query *query, void *row)
 {

@@ -188,6 +188,10 @@ static void set_task(struct dag *dag, struct dag_task *task, struct str key, str
         task->wait.is_soft = str_is(value, "true");
     else if (str_is(key, "option"))
         task->options = json_pack("{s:o}", "x", json_stringn(value.ptr, value.len));
+    else if (str_is(key, "expand"))
+        task->expand = json_loadb(value.ptr, value.len, 0, NULL);
+    else if (str_is(key, "max_map_length"))
+        task->max_map_length = number(value);
     else if (str_is(key, "outputs_used"))
         task->outputs_used = str_is(value, "true");
     else if (!str_is(key, "rule") || !trigger_rule_parse(value, &task->trigger_rule))
@@ -214,6 +218,7 @@ static void add_task(struct dag *dag, struct str statement)
     task->owner = "";
     task->pool = "default_pool";
     task->pool_slots = 1;
+    task->max_map_length = 10000;
     task->priority_weight = task->priority_weight_total = 1;
     task->retry_delay_us = INT64_C(300000000);
 }

@@ -93,7 +93,8 @@ static void fresh_tasks(struct stored_run *run, struct dag *dag)
                                      .task_id = dag->tasks[i].task_id,
                                      .max_tries = dag->tasks[i].retries};
         for (size_t k = 0; k < run->task_count; k++)
-            if (strcmp(run->tasks[k].task_id, tasks[i].task_id) == 0)
+            if (strcmp(run->tasks[k].task_id, tasks[i].task_id) == 0 &&
+                tasks[i].try_number < run->tasks[k].try_number)
                 tasks[i].try_number = run->tasks[k].try_number;
     }
     free(run->tasks);
@@ -140,13 +141,45 @@ static bool may_change(const struct stored_run *run, const struct task_row *row)
            row->state == TASK_RESTARTING || task_state_is_final(row->state);
 }
 
+/* Rows lie in the order of their keys; those of unmapped runs at their index. */
+static struct task_row *find_task(const struct stored_run *run, uint32_t task, int32_t map_index)
+{
+    for (size_t i = task; i < run->task_count && run->tasks[i].task <= task; i++)
+        if (run->tasks[i].task == task && run->tasks[i].map_index == map_index)
+            return &run->tasks[i];
+    return NULL;
+}
+
+static void apply_expand(struct rows *rows, const struct decision_expand *expand)
+{
+    struct stored_run *run = rows_run(rows, expand->row.run);
+
+    assert(run != NULL && run->row.state == RUN_RUNNING && expand->count > expand->first);
+    struct task_row *place =
+        find_task(run, expand->row.task, expand->first == 0 ? -1 : (int32_t)expand->first - 1);
+    assert(place != NULL && (expand->first != 0 || place->state == TASK_NONE));
+    size_t at = (size_t)(place - run->tasks) + (expand->first == 0 ? 0 : 1);
+    size_t end = (size_t)(place - run->tasks) + 1;
+    size_t added = expand->count - expand->first;
+    run->tasks = mem_resize_array(run->tasks, run->task_count + added, sizeof(*run->tasks));
+    memmove(&run->tasks[at + added], &run->tasks[end],
+            (run->task_count - end) * sizeof(*run->tasks));
+    run->task_count += at + added - end;
+    for (size_t i = 0; i < added; i++) {
+        run->tasks[at + i] = expand->row;
+        run->tasks[at + i].map_index = (int32_t)(expand->first + i);
+        run->tasks[at + i].reason = NULL;
+    }
+}
+
 static void apply_task(struct rows *rows, const struct decision *decision)
 {
     const struct task_row *row = &decision->as.task.row;
     struct stored_run *run = rows_run(rows, row->run);
 
-    assert(run != NULL && row->task < run->task_count);
-    struct task_row *stored = &run->tasks[row->task];
+    assert(run != NULL);
+    struct task_row *stored = find_task(run, row->task, row->map_index);
+    assert(stored != NULL);
     assert(stored->state == decision->as.task.from);
     assert(task_state_edge_is_legal(stored->state, row->state));
     assert(may_change(run, row));
@@ -201,6 +234,7 @@ static void apply_attempt(struct rows *rows, const struct decision *decision)
     }
     for (size_t i = 0; i < rows->attempt_count; i++)
         assert(rows->attempts[i].run != row->run || rows->attempts[i].task != row->task ||
+               rows->attempts[i].map_index != row->map_index ||
                rows->attempts[i].try_number != row->try_number);
     rows->attempts = grow(rows->attempts, rows->attempt_count, sizeof(*rows->attempts));
     rows->attempts[rows->attempt_count++] = copy;
@@ -241,6 +275,9 @@ void rows_apply(struct rows *rows, const struct decision *decision)
     case DECIDE_RUN:
     case DECIDE_RUN_RESET:
         apply_run(rows, decision);
+        break;
+    case DECIDE_EXPAND:
+        apply_expand(rows, &decision->as.expand);
         break;
     case DECIDE_TASK:
         apply_task(rows, decision);

@@ -12,9 +12,11 @@ __attribute__((format(printf, 2, 3))) static void say(struct scenario *s, const 
     va_end(args);
 }
 
-/* "a" in the first run, "r2.a" in others. */
-static const char *label(struct scenario *s, int64_t run, const char *task_id)
+/* "a" in the first run, "r2.a" in others; "a[0]" is an instance of a mapped task. */
+static const char *label(struct scenario *s, int64_t run, const char *task_id, int32_t map_index)
 {
+    if (map_index >= 0)
+        task_id = arena_printf(&s->arena, "%s[%d]", task_id, map_index);
     if (run == 1)
         return task_id;
     return arena_printf(&s->arena, "r%lld.%s", (long long)run, task_id);
@@ -44,8 +46,8 @@ static void say_task(struct scenario *s, const struct task_row *row)
                  (row->state == TASK_SCHEDULED && row->reason == NULL);
 
     if (!plain)
-        say(s, "%s %s%s", label(s, row->run, row->task_id), task_state_name(row->state),
-            because(s, row->reason));
+        say(s, "%s %s%s", label(s, row->run, row->task_id, row->map_index),
+            task_state_name(row->state), because(s, row->reason));
 }
 
 static void say_backfill(struct scenario *s, const struct decision *decision)
@@ -65,7 +67,8 @@ static void say_stop(struct scenario *s, const char *token, const char *reason)
     if (run == NULL || row->ended_at_us != 0)
         say(s, "stop %s (%s)", token, reason);
     else
-        say(s, "stop %s#%lld (%s)", label(s, row->run, run->dag->tasks[row->task].task_id),
+        say(s, "stop %s#%lld (%s)",
+            label(s, row->run, run->dag->tasks[row->task].task_id, row->map_index),
             (long long)row->try_number, reason);
 }
 
@@ -85,6 +88,10 @@ void tell_decision(void *context, const struct decision *decision)
     case DECIDE_RUN_RESET:
         say_run(s, decision);
         break;
+    case DECIDE_EXPAND:
+        say(s, "%s %s", label(s, decision->as.expand.row.run, decision->as.expand.row.task_id, -1),
+            decision->as.expand.row.reason);
+        break;
     case DECIDE_TASK:
         say_task(s, &decision->as.task.row);
         break;
@@ -94,7 +101,8 @@ void tell_decision(void *context, const struct decision *decision)
         break;
     case DECIDE_START:
         say(s, "start %s#%lld%s%s",
-            label(s, decision->as.start.run.id, decision->as.start.task->task_id),
+            label(s, decision->as.start.run.id, decision->as.start.task->task_id,
+                  decision->as.start.attempt.map_index),
             (long long)decision->as.start.attempt.try_number,
             s->world.worker_count > 1 ? " at " : "",
             s->world.worker_count > 1 ? decision->as.start.worker : "");

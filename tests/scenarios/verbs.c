@@ -14,7 +14,7 @@ static int64_t read_number(const struct scenario *s, const char *word)
     return value;
 }
 
-/* The token of "a#1" (run 1) or "r2.a#1". */
+/* The token of "a#1" (run 1), "r2.a#1", or "a[0]#1" for an instance of a mapped task. */
 static const char *token(const struct scenario *s, const char *name)
 {
     const char *hash = name == NULL ? NULL : strchr(name, '#');
@@ -29,11 +29,15 @@ static const char *token(const struct scenario *s, const char *name)
     const struct stored_run *stored = rows_run(&s->world.rows, run);
     if (stored == NULL)
         scenario_fail(s, "there is no run %lld", (long long)run);
-    uint32_t task = dag_find_task(stored->dag, (struct str){name, (size_t)(hash - name)});
+    struct str label = {name, (size_t)(hash - name)};
+    size_t bracket = str_find(label, '[', 0);
+    long map_index = bracket == SIZE_MAX ? -1 : strtol(name + bracket + 1, NULL, 10);
+    uint32_t task = dag_find_task(stored->dag, str_sub(label, 0, bracket));
     int64_t try_number = strtoll(hash + 1, NULL, 10);
     for (size_t i = 0; i < s->world.rows.attempt_count; i++) {
         const struct attempt_row *row = &s->world.rows.attempts[i];
-        if (row->run == run && row->task == task && row->try_number == try_number)
+        if (row->run == run && row->task == task && row->map_index == map_index &&
+            row->try_number == try_number)
             return row->token;
     }
     scenario_fail(s, "there is no attempt %s", name);
@@ -61,7 +65,9 @@ static void do_exit(struct scenario *s, char **words)
 {
     int64_t code = read_number(s, words[2]);
 
+    s->world.outputs = words[3];
     world_ended(&s->world, token(s, words[1]), code == 0 ? OUTCOME_SUCCESS : OUTCOME_FAILED, code);
+    s->world.outputs = NULL;
 }
 
 static void do_end(struct scenario *s, char **words)

@@ -57,6 +57,7 @@ struct world {
     uint64_t epoch;
     uint64_t request;
     bool schedules;
+    const char *outputs; /* of the attempts that end next, JSON; NULL = {"k": "v"} */
     struct core_pool pools[8];
     size_t pool_count;
     struct world_worker workers[8];

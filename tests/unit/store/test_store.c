@@ -318,6 +318,41 @@ static void test_updates_write_rows_and_transitions(void **context)
     store_close(store);
 }
 
+static void test_expanding_replaces_the_unmapped_row(void **context)
+{
+    (void)context;
+    struct store *store = store_open(state, &err);
+    struct decision items[2] = {{.kind = DECIDE_EXPAND}, {.kind = DECIDE_TASK}};
+
+    commit_dag_and_run(store, 1, 100);
+    items[0].as.expand.row = (struct task_row){.run = 1,
+                                               .task = 0,
+                                               .map_index = -1,
+                                               .task_id = "extract",
+                                               .try_number = 1,
+                                               .max_tries = 3,
+                                               .reason = "expanded: 3 instances"};
+    items[0].as.expand.count = 3;
+    items[1].as.task.row = items[0].as.expand.row;
+    items[1].as.task.row.map_index = 2;
+    items[1].as.task.row.state = TASK_SCHEDULED;
+    assert_true(commit(store, items, 2));
+    assert_int_equal(query("SELECT count(*) FROM task_instance WHERE task_id = 'extract'"), 3);
+    assert_int_equal(query("SELECT count(*) FROM task_instance WHERE task_id = 'extract'"
+                           " AND map_index = 2 AND state = 'scheduled' AND max_tries = 3"),
+                     1);
+    assert_int_equal(query("SELECT count(*) FROM transition WHERE task = 0 AND map_index = -1"
+                           " AND reason = 'expanded: 3 instances'"),
+                     1);
+    items[0].as.expand.first = 3;
+    items[0].as.expand.count = 5;
+    assert_true(commit(store, items, 1));
+    assert_int_equal(query("SELECT max(map_index) FROM task_instance WHERE task = 0"), 4);
+    items[0].as.expand.first = 0;
+    assert_false(commit(store, items, 1)); /* there is no unmapped row any more */
+    store_close(store);
+}
+
 static void test_attempt_end_is_kept(void **context)
 {
     (void)context;
@@ -694,6 +729,7 @@ int main(void)
         TEST(test_epoch_rises_and_instance_stays),
         TEST(test_new_run_is_loaded_as_it_was),
         TEST(test_updates_write_rows_and_transitions),
+        TEST(test_expanding_replaces_the_unmapped_row),
         TEST(test_attempt_end_is_kept),
         TEST(test_update_of_a_missing_row_fails),
         TEST(test_reset_starts_again_and_keeps_tries),
