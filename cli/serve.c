@@ -63,6 +63,7 @@ struct serve {
     char *self;
     char *address_path; /* web.json */
     char *socket_path;
+    int lock_fd;
 };
 
 static void start_role(struct role *role);
@@ -349,22 +350,24 @@ static void init_handles(struct serve *serve)
 }
 
 /* What a killed server left behind must not look like ours. Another server that lives is found by
- * its lock, before anything of it is touched. */
+ * its lock, which lasts while its scheduler comes and goes; a `millrace run` by the scheduler's. */
 static bool clear_leftovers(struct serve *serve, struct err *err)
 {
-    int lock = lock_take(serve->settings->state_folder, err);
-
-    if (lock < 0)
+    serve->lock_fd = lock_take(serve->settings->state_folder, STATE_SERVE_LOCK, err);
+    if (serve->lock_fd < 0)
+        return false;
+    int scheduler = lock_take(serve->settings->state_folder, STATE_LOCK, err);
+    if (scheduler < 0)
         return false;
     (void)unlink(serve->address_path);
     (void)unlink(serve->socket_path);
-    lock_release(lock);
+    lock_release(scheduler);
     return true;
 }
 
 static int serve_run(const struct settings *settings, const struct serve_options *options)
 {
-    struct serve serve = {.settings = settings, .started_us = clock_mono_us()};
+    struct serve serve = {.settings = settings, .started_us = clock_mono_us(), .lock_fd = -1};
     struct err err = {0};
 
     serve.self = spawn_self(&err);
@@ -383,6 +386,7 @@ static int serve_run(const struct settings *settings, const struct serve_options
         (void)uv_run(&serve.loop, UV_RUN_DEFAULT);
         (void)uv_loop_close(&serve.loop);
     }
+    lock_release(serve.lock_fd);
     free(serve.worker.spawn.program);
     free(serve.self);
     free(serve.address_path);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "millrace/messages.h"
 #include "scheduler/absent.h"
 #include "scheduler/commands.h"
 #include "scheduler/lock.h"
@@ -27,7 +28,7 @@ static bool open_parts(struct scheduler *scheduler, struct dag *only, struct err
 {
     const char *state = scheduler->settings->state_folder;
 
-    scheduler->lock_fd = lock_take(state, err);
+    scheduler->lock_fd = lock_take(state, STATE_LOCK, err);
     if (scheduler->lock_fd < 0)
         return false;
     scheduler->store = store_open(state, err);

@@ -66,6 +66,7 @@
  * and folders are built from row ids only: <run>/<task>.<map_index>.<try>. */
 #define STATE_DATABASE "state.db"
 #define STATE_LOCK "lock"
+#define STATE_SERVE_LOCK "serve.lock"
 #define STATE_SCHEDULER_SOCKET "scheduler.sock"
 #define STATE_WORKER_LOCK_FORMAT "workers/%s.lock"      /* instance */
 #define STATE_LOG_FORMAT "logs/%lld/%u.%d.%lld.log"     /* run, task, map_index, try */

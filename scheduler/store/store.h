@@ -25,7 +25,8 @@ struct store_identity {
 struct store_identity store_identity(const struct store *store);
 
 /* Writes the durable ones among the decisions, in order, with their transitions, in one transaction
- * together with what store_put_*() queued since the last commit. `now_us` stamps the transitions.
+ * together with what store_put_*() queued since the last commit. A store that was opened again by
+ * another process meanwhile is not written to. `now_us` stamps the transitions.
  * False: end the process. */
 bool store_commit(struct store *store, const struct decisions *decisions, int64_t now_us,
                   struct err *err);

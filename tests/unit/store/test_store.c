@@ -242,6 +242,27 @@ static void test_epoch_rises_and_instance_stays(void **context)
     }
 }
 
+/* Two schedulers on one state, because the lock file was removed: the older one may not write. */
+static void test_a_former_epoch_cannot_commit(void **context)
+{
+    (void)context;
+    struct store *former = store_open(state, &err);
+    commit_dag_and_run(former, 1, 100);
+    struct store *newer = store_open(state, &err);
+    assert_non_null(newer);
+    struct decision item = {.kind = DECIDE_RUN_NEW};
+
+    item.as.run.row = make_run(2, 200);
+    item.as.run.dag = &dag;
+    assert_false(commit(former, &item, 1));
+    assert_int_equal(err.code, ERR_CONFLICT);
+    assert_non_null(strstr(err.message, "another scheduler has taken the state over"));
+    store_close(former);
+    commit_run(newer, 3, 300);
+    assert_int_equal(query("SELECT group_concat(id) = '1,3' FROM run"), 1);
+    store_close(newer);
+}
+
 static void test_new_run_is_loaded_as_it_was(void **context)
 {
     (void)context;
@@ -727,6 +748,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_epoch_rises_and_instance_stays),
+        TEST(test_a_former_epoch_cannot_commit),
         TEST(test_new_run_is_loaded_as_it_was),
         TEST(test_updates_write_rows_and_transitions),
         TEST(test_expanding_replaces_the_unmapped_row),
