@@ -20,6 +20,8 @@
 
 #define GRACE_US (5 * US_PER_SECOND)
 #define KILL_AGAIN_US (10 * US_PER_SECOND)
+/* Of a light job without a timeout of its own: it must not hold its place for ever. */
+#define LIGHT_TIMEOUT_US (5 * US_PER_MINUTE)
 #define CLEAR_AGAIN_US (100 * US_PER_MS)
 
 typedef void (*job_action)(struct job *job);
@@ -47,9 +49,10 @@ void job_judge(struct job *job, enum outcome outcome, const char *format, ...)
     buf_release(&reason);
 }
 
-static bool is_shared(const struct job *job)
+/* Whether it takes one of the worker's slots: it has a process of its own. */
+static bool takes_slot(const struct job *job)
 {
-    return job->kind->class == TASK_CLASS_SHARED;
+    return job->class == TASK_CLASS_DATA || job->class == TASK_CLASS_COMMAND;
 }
 
 static void set_deadline(struct job *job, int64_t from_now_us)
@@ -88,7 +91,7 @@ static void build_ended(struct job *job)
 static void end(struct job *job)
 {
     struct supervisor *supervisor = job->supervisor;
-    bool had_slot = job->state != JOB_WAITING && !is_shared(job);
+    bool had_slot = job->state != JOB_WAITING && takes_slot(job);
 
     assert(job->is_judged);
     job->state = JOB_ENDED;
@@ -139,6 +142,24 @@ static void begin_running(struct job *job)
     supervisor_announce(job->supervisor);
 }
 
+/* A light job has no process of its own to wait for, and nothing to clear. */
+static void finish_light(struct job *job)
+{
+    runner_release_light(job);
+    attempt_log_flush(&job->log);
+    note_end(job);
+    attempt_log_close(&job->log);
+    end(job);
+}
+
+static void on_finished(struct job *job)
+{
+    if (job->class == TASK_CLASS_LIGHT)
+        finish_light(job);
+    else
+        end(job);
+}
+
 static void on_start(struct job *job)
 {
     struct supervisor *supervisor = job->supervisor;
@@ -148,17 +169,23 @@ static void on_start(struct job *job)
     job->state = JOB_RUNNING;
     job->started_at_us = clock_wall_us();
     job->started_mono_us = clock_mono_us();
-    if (is_shared(job)) {
+    if (job->class == TASK_CLASS_SHARED) {
         set_deadline(job, job->timeout_us);
         if (!runner_start_shared(job))
             end(job);
         return;
     }
-    supervisor->running++;
     path = folder_log_path(job, supervisor->options->state_folder);
     attempt_log_open(&job->log, path);
     free(path);
-    if (job->kind->class == TASK_CLASS_DATA) {
+    if (job->class == TASK_CLASS_LIGHT) {
+        set_deadline(job, job->timeout_us != 0 ? job->timeout_us : LIGHT_TIMEOUT_US);
+        if (!runner_start_light(job))
+            finish_light(job);
+        return;
+    }
+    supervisor->running++;
+    if (job->class == TASK_CLASS_DATA) {
         ok = runner_start_job(job);
     } else {
         job->state = JOB_LAUNCHING;
@@ -192,8 +219,13 @@ static void on_clear_again(struct job *job)
 
 static void send_term(struct job *job)
 {
-    if (is_shared(job)) {
+    if (job->class == TASK_CLASS_SHARED) {
         end(job); /* the runner's answer will find nobody */
+        return;
+    }
+    if (job->class == TASK_CLASS_LIGHT) {
+        runner_kill_light(job);
+        finish_light(job);
         return;
     }
     attempt_log_note(&job->log, "stopping: %s", job->reason == NULL ? "" : job->reason);
@@ -217,7 +249,7 @@ static void on_timeout(struct job *job)
 {
     struct buf limit = {0};
 
-    duration_format(job->timeout_us, &limit);
+    duration_format(job->timeout_us != 0 ? job->timeout_us : LIGHT_TIMEOUT_US, &limit);
     job_judge(job, OUTCOME_TIMEOUT, "timeout after %s", buf_text(&limit));
     buf_release(&limit);
     send_term(job);
@@ -244,7 +276,7 @@ static const job_action actions[JOB_STATE_COUNT][JOB_EVENT_COUNT] = {
     [JOB_WAITING][JOB_START] = on_start,           [JOB_WAITING][JOB_STOP] = end,
     [JOB_LAUNCHING][JOB_LAUNCHED] = on_launched,   [JOB_LAUNCHING][JOB_FAILED] = on_cleared,
     [JOB_RUNNING][JOB_STOP] = send_term,           [JOB_RUNNING][JOB_DEADLINE] = on_timeout,
-    [JOB_RUNNING][JOB_EXITED] = on_exited,         [JOB_RUNNING][JOB_FINISHED] = end,
+    [JOB_RUNNING][JOB_EXITED] = on_exited,         [JOB_RUNNING][JOB_FINISHED] = on_finished,
     [JOB_STOPPING][JOB_DEADLINE] = on_grace_over,  [JOB_STOPPING][JOB_EXITED] = on_exited,
     [JOB_KILLING][JOB_DEADLINE] = on_unkillable,   [JOB_KILLING][JOB_EXITED] = on_exited,
     [JOB_CLEARING][JOB_DEADLINE] = on_clear_again, [JOB_CLEARING][JOB_CLEARED] = on_cleared,
@@ -319,6 +351,8 @@ struct job *job_new(struct supervisor *supervisor, json_t *start, struct err *er
     job->token = mem_strdup(token);
     job->start = json_incref(start);
     job->kind = task_kind_find(str_from(name));
+    job->class = job->kind == NULL ? TASK_CLASS_COMMAND
+                                   : task_kind_class(job->kind, json_object_get(start, "options"));
     job->exit_code = -1;
     job->log.fd = -1;
     if (job->kind == NULL) {

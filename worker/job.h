@@ -9,7 +9,8 @@
  *    ENDED ◄─────────────────────────────────┘   the result is kept until acknowledged
  *
  * The table in job.c is this picture. Only commands are LAUNCHING: a data attempt is handed to a
- * runner. A job of a shared kind has no process of its own: its result is its end (FINISHED). */
+ * runner. A job of class SHARED has no process of its own, one of class LIGHT only borrows one: its
+ * result is its end (FINISHED). */
 #ifndef MILLRACE_WORKER_JOB_H
 #define MILLRACE_WORKER_JOB_H
 
@@ -45,7 +46,7 @@ enum job_event {
     JOB_DEADLINE, /* job->deadline_us has passed */
     JOB_EXITED,   /* the main process has ended and is reaped */
     JOB_CLEARED,  /* nothing of it is left */
-    JOB_FINISHED, /* shared: the result came */
+    JOB_FINISHED, /* shared and light: the result came */
     JOB_EVENT_COUNT
 };
 
@@ -55,6 +56,7 @@ struct job {
     UT_hash_handle hh; /* by token */
     enum job_state state;
     const struct task_kind *kind;
+    enum task_class class;
     json_t *start; /* the scheduler's document; options typed once started */
 
     int64_t run; /* the numbers that name its log and folder */
@@ -79,7 +81,7 @@ struct job {
 
     struct child_order *order; /* while LAUNCHING */
     struct child *child;       /* main process; the runner's for data */
-    struct runner *runner;     /* data and shared */
+    struct runner *runner;     /* data, shared and light */
     pid_t group;               /* its process group, also after the end of the main process */
     int looks;                 /* for leftovers, while CLEARING */
     struct attempt_log log;

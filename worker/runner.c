@@ -22,13 +22,15 @@
 
 #define READ_BYTES 65536
 
+enum runner_mode { RUNNER_DATA, RUNNER_SHARED, RUNNER_LIGHT };
+
 struct runner {
     struct supervisor *supervisor;
     struct child *child;
-    struct job *job; /* of a data runner */
+    struct job *job; /* of a data or light runner */
     uv_poll_t poll;
     int fd; /* -1 = its end was closed */
-    bool is_shared;
+    enum runner_mode mode;
     bool is_ready;
     bool is_failed; /* it said why it can't start */
     bool is_poll_open;
@@ -117,7 +119,9 @@ static void launch_process(struct runner *runner, int socket_fd, struct err *err
     char flag[] = "--runner";
     char data[] = RUNNER_MODE_DATA;
     char shared[] = RUNNER_MODE_SHARED;
-    char *argv[] = {name, flag, runner->is_shared ? shared : data, NULL};
+    char light[] = RUNNER_MODE_LIGHT;
+    char *const modes[] = {data, shared, light};
+    char *argv[] = {name, flag, modes[runner->mode], NULL};
     struct launch launch = {.program = "/proc/self/exe", .argv = argv, .socket_fd = socket_fd};
 
     launch.envp = environ_build(&arena, environ, NULL, extras, 1);
@@ -125,13 +129,14 @@ static void launch_process(struct runner *runner, int socket_fd, struct err *err
     arena_release(&arena);
 }
 
-static struct runner *runner_new(struct supervisor *supervisor, bool is_shared, struct err *err)
+static struct runner *runner_new(struct supervisor *supervisor, enum runner_mode mode,
+                                 struct err *err)
 {
     struct runner *runner = mem_alloc(sizeof(*runner));
     int ends[2];
 
     runner->supervisor = supervisor;
-    runner->is_shared = is_shared;
+    runner->mode = mode;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
         (void)err_errno(err, "a socket for a runner");
         free(runner);
@@ -158,13 +163,13 @@ static struct runner *runner_new(struct supervisor *supervisor, bool is_shared, 
     return runner;
 }
 
-/* A free data runner, a ready one before one that is still starting. */
-static struct runner *find_free(const struct supervisor *supervisor)
+/* A free runner, a ready one before one that is still starting. */
+static struct runner *find_free(const struct supervisor *supervisor, enum runner_mode mode)
 {
     struct runner *starting = NULL;
 
     for (struct runner *r = supervisor->runners.first; r != NULL; r = r->next) {
-        if (r->is_shared || r->job != NULL || r->fd < 0)
+        if (r->mode != mode || r->job != NULL || r->fd < 0)
             continue;
         if (r->is_ready)
             return r;
@@ -180,9 +185,9 @@ void runner_fill(struct supervisor *supervisor)
     int64_t have = 0;
 
     for (struct runner *r = supervisor->runners.first; r != NULL; r = r->next)
-        have += !r->is_shared && r->job == NULL && r->fd >= 0;
+        have += r->mode == RUNNER_DATA && r->job == NULL && r->fd >= 0;
     for (; have < wanted && supervisor->signals_seen == 0; have++)
-        if (runner_new(supervisor, false, &err) == NULL) {
+        if (runner_new(supervisor, RUNNER_DATA, &err) == NULL) {
             log_warn("runner_failed", "error=\"%s\"", err.message);
             return;
         }
@@ -217,9 +222,9 @@ bool runner_start_job(struct job *job)
 
     supervisor->runners.is_warm = true;
     if (folder_make(job, &err)) {
-        runner = find_free(supervisor);
+        runner = find_free(supervisor, RUNNER_DATA);
         if (runner == NULL)
-            runner = runner_new(supervisor, false, &err);
+            runner = runner_new(supervisor, RUNNER_DATA, &err);
     }
     if (runner == NULL) {
         job_judge(job, OUTCOME_FAILED, "%s", err.message);
@@ -243,7 +248,7 @@ bool runner_start_shared(struct job *job)
     struct err err = {0};
 
     if (supervisor->runners.shared == NULL)
-        supervisor->runners.shared = runner_new(supervisor, true, &err);
+        supervisor->runners.shared = runner_new(supervisor, RUNNER_SHARED, &err);
     if (supervisor->runners.shared == NULL) {
         job_judge(job, OUTCOME_FAILED, "%s", err.message);
         return false;
@@ -251,6 +256,45 @@ bool runner_start_shared(struct job *job)
     job->runner = supervisor->runners.shared;
     hand_over(job->runner, job);
     return true;
+}
+
+bool runner_start_light(struct job *job)
+{
+    struct supervisor *supervisor = job->supervisor;
+    struct err err = {0};
+    struct runner *runner = find_free(supervisor, RUNNER_LIGHT);
+
+    if (runner == NULL)
+        runner = runner_new(supervisor, RUNNER_LIGHT, &err);
+    if (runner == NULL) {
+        job_judge(job, OUTCOME_FAILED, "%s", err.message);
+        return false;
+    }
+    runner->job = job;
+    job->runner = runner;
+    child_set_log(runner->child, &job->log);
+    hand_over(runner, job);
+    return true;
+}
+
+void runner_release_light(struct job *job)
+{
+    struct runner *runner = job->runner;
+
+    if (runner == NULL)
+        return;
+    child_drain(runner->child);
+    runner->child->log = NULL;
+    runner->job = NULL;
+    job->runner = NULL;
+}
+
+void runner_kill_light(struct job *job)
+{
+    if (job->runner == NULL)
+        return;
+    (void)kill(job->runner->child->pid, SIGKILL);
+    socket_end(job->runner); /* it is free for nobody */
 }
 
 /* A runner that can't start: if none ever could, no data attempt will, and the worker says so. */
@@ -272,9 +316,9 @@ static void take_result(struct runner *runner, const json_t *document)
     enum outcome outcome = OUTCOME_FAILED;
     json_t *outputs = json_object_get(document, "outputs");
 
-    if (runner->is_shared)
+    if (runner->mode != RUNNER_DATA)
         job = job_find(runner->supervisor, json_get_string(document, "token", ""));
-    if (!runner->is_shared && !runner->is_ready)
+    if (runner->mode == RUNNER_DATA && !runner->is_ready)
         start_failed(runner, json_get_string(document, "reason", ""));
     if (job == NULL || job->runner != runner)
         return; /* it was stopped meanwhile */
@@ -283,7 +327,7 @@ static void take_result(struct runner *runner, const json_t *document)
     if (!job->is_judged && json_object_size(outputs) > 0)
         job->outputs = json_incref(outputs);
     job_judge(job, outcome, "%s", json_get_string(document, "reason", ""));
-    if (runner->is_shared)
+    if (runner->mode != RUNNER_DATA)
         job_handle(job, JOB_FINISHED);
 }
 
@@ -299,7 +343,7 @@ static void take_frames(struct runner *runner)
 
         if (strcmp(kind, MESSAGE_READY) == 0) {
             runner->is_ready = true;
-            runner->supervisor->runners.is_proven |= !runner->is_shared;
+            runner->supervisor->runners.is_proven |= runner->mode == RUNNER_DATA;
         } else if (strcmp(kind, MESSAGE_RESULT) == 0) {
             take_result(runner, parsed);
         } else {
@@ -376,15 +420,20 @@ void runner_exited(struct runner *runner, int status)
     runner_read(runner);
     socket_end(runner);
     unlink_runner(runner);
-    if (runner->is_shared)
+    if (runner->mode == RUNNER_SHARED)
         fail_shared(runner);
-    if (job != NULL) {
+    if (job != NULL && runner->mode == RUNNER_LIGHT) {
+        command_judge_status(job, status);
+        job_judge(job, OUTCOME_FAILED, "the runner ended without a result");
+        job_handle(job, JOB_FINISHED);
+        child_free(runner->child);
+    } else if (job != NULL) {
         command_judge_status(job, status);
         job_judge(job, OUTCOME_FAILED, "the runner ended without a result");
         job->runner = NULL;
         job_handle(job, JOB_EXITED); /* closes the child */
     } else {
-        if (!runner->is_shared && !runner->is_ready && supervisor->signals_seen == 0)
+        if (runner->mode == RUNNER_DATA && !runner->is_ready && supervisor->signals_seen == 0)
             start_failed(runner, early_text(runner->child));
         child_free(runner->child);
     }
@@ -395,7 +444,7 @@ void runner_exited(struct runner *runner, int status)
 void runner_kill_idle(struct supervisor *supervisor)
 {
     for (struct runner *r = supervisor->runners.first; r != NULL; r = r->next)
-        if (r->job == NULL && !r->is_shared)
+        if (r->job == NULL && r->mode == RUNNER_DATA)
             (void)kill(r->child->pid, SIGKILL);
 }
 
@@ -410,6 +459,7 @@ void runner_kill_all(struct supervisor *supervisor)
         HASH_DELETE(hh, supervisor->children, child);
         if (runner->job != NULL)
             runner->job->child = NULL;
+        child->log = NULL;
         child_free(child);
         socket_end(runner);
         unlink_runner(runner);

@@ -1,5 +1,6 @@
-/* Runners, seen from the worker: processes that wait for a data attempt with DuckDB open, and the
- * one shared runner for kinds that touch no data. The other side is runner_main.c. */
+/* Runners, seen from the worker: processes that wait for a data attempt with DuckDB open, the one
+ * shared runner for kinds that touch no data, and light ones, which serve one look at a time and
+ * are used again. The other side is runner_main.c. */
 #ifndef MILLRACE_WORKER_RUNNER_H
 #define MILLRACE_WORKER_RUNNER_H
 
@@ -24,6 +25,16 @@ bool runner_start_job(struct job *job);
 
 /* Hands a job of a shared kind to the shared runner. On failure the job is judged. */
 bool runner_start_shared(struct job *job);
+
+/* Hands a job of class LIGHT to a light runner that is free, or to a new one. On failure the job is
+ * judged. */
+bool runner_start_light(struct job *job);
+
+/* Lets go of the job's runner, after what it wrote has been taken into the log. */
+void runner_release_light(struct job *job);
+
+/* Kills the job's runner, which would keep its place for as long as it hangs. */
+void runner_kill_light(struct job *job);
 
 /* Sends what was handed over in this turn. */
 void runner_flush_all(struct supervisor *supervisor);

@@ -103,7 +103,7 @@ static bool check_outputs(const json_t *outputs, struct err *err)
 }
 
 static bool run_attempt(const json_t *document, struct engine *engine, json_t *outputs,
-                        struct err *err)
+                        char **ret_waits_for, struct err *err)
 {
     const char *name = json_get_string(document, "task_kind", "");
     const struct runner_kind *kind = find_kind(name);
@@ -135,23 +135,30 @@ static bool run_attempt(const json_t *document, struct engine *engine, json_t *o
     if (engine != NULL &&
         !engine_set_limits(engine, attempt.memory_bytes, attempt.threads, attempt.temp, err))
         return false;
-    return kind->run(&attempt, err) && check_outputs(outputs, err);
+    bool ok = kind->run(&attempt, err) && check_outputs(outputs, err);
+    *ret_waits_for = attempt.waits_for;
+    return ok;
 }
 
-static void serve(const json_t *document, struct engine *engine, struct buf *out)
+/* Attempts of the shared runner have no log. */
+static void serve(const json_t *document, struct engine *engine, bool has_log, struct buf *out)
 {
     json_t *outputs = json_object();
+    char *waits_for = NULL;
     struct err err = {0};
     struct result result = {.outcome = OUTCOME_SUCCESS, .outputs = outputs};
 
-    if (!run_attempt(document, engine, outputs, &err)) {
+    if (!run_attempt(document, engine, outputs, &waits_for, &err)) {
         result = (struct result){.outcome = outcome_of(&err), .reason = err.message};
-        if (engine != NULL)
+        if (has_log)
             (void)fprintf(stderr, "%s\n", err.message);
+    } else if (waits_for != NULL) {
+        result = (struct result){.outcome = OUTCOME_RESCHEDULE, .reason = waits_for};
     } else if (json_get_bool(outputs, "unchanged", false)) {
         result.reason = "unchanged";
     }
     add_result(out, json_get_string(document, "token", ""), &result);
+    free(waits_for);
     json_decref(outputs);
 }
 
@@ -170,7 +177,7 @@ static bool read_more(struct buf *in)
 }
 
 /* Serves all complete frames of `in`, and answers them in one write. */
-static size_t serve_frames(struct buf *in, struct engine *engine, struct buf *out)
+static size_t serve_frames(struct buf *in, struct engine *engine, bool has_log, struct buf *out)
 {
     size_t offset = 0;
     size_t served = 0;
@@ -184,7 +191,7 @@ static size_t serve_frames(struct buf *in, struct engine *engine, struct buf *ou
             (void)fprintf(stderr, "a frame from the worker: %s\n", err.message);
             _exit(1);
         }
-        serve(document, engine, out);
+        serve(document, engine, has_log, out);
         json_decref(document);
         served++;
     }
@@ -208,7 +215,8 @@ static void say_ready(struct buf *out)
 
 void runner_main(const char *mode)
 {
-    bool is_shared = strcmp(mode, RUNNER_MODE_SHARED) == 0;
+    bool has_log = strcmp(mode, RUNNER_MODE_SHARED) != 0;
+    bool has_data = strcmp(mode, RUNNER_MODE_DATA) == 0;
     struct engine *engine = NULL;
     struct buf in = {0};
     struct buf out = {0};
@@ -216,7 +224,7 @@ void runner_main(const char *mode)
 
     /* Output is seen as it is written, also where it goes to a pipe. */
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
-    if (!is_shared && (engine = engine_open(&err)) == NULL) {
+    if (has_data && (engine = engine_open(&err)) == NULL) {
         struct result result = {.outcome = OUTCOME_FAILED, .reason = err.message};
 
         (void)fprintf(stderr, "%s\n", err.message);
@@ -226,7 +234,7 @@ void runner_main(const char *mode)
     }
     say_ready(&out);
     while (read_more(&in))
-        if (serve_frames(&in, engine, &out) > 0 && !is_shared)
+        if (serve_frames(&in, engine, has_log, &out) > 0 && has_data)
             break;
     _exit(0);
 }

@@ -22,6 +22,9 @@
 #define BACKLOG(slots) (24 * (slots))
 #define SHARED_SLOTS 256
 
+/* How many things are looked at, and callbacks made, at once. */
+#define LIGHT_SLOTS 8
+
 #define ALONE_US (10 * US_PER_MINUTE) /* without work and without scheduler: end */
 #define DRAIN_US (10 * US_PER_SECOND) /* results nobody takes, after a request to end */
 #define DRAIN_LOOK_MS 100
@@ -51,6 +54,7 @@ static void send_hello(struct supervisor *s)
     jw_kv_int(&w, "slots", options->slots);
     jw_kv_int(&w, "backlog", BACKLOG(options->slots));
     jw_kv_int(&w, "shared_slots", SHARED_SLOTS);
+    jw_kv_int(&w, "light_slots", LIGHT_SLOTS);
     jw_key(&w, "tokens");
     jw_begin_array(&w);
     HASH_ITER(hh, s->jobs, job, next)
@@ -179,7 +183,7 @@ static bool take_start(struct supervisor *s, json_t *document)
         job_judge(job, OUTCOME_WORKER_LOST, "the worker ended before it started");
     if (job->is_judged)
         job_handle(job, JOB_STOP);
-    else if (job->kind->class == TASK_CLASS_SHARED)
+    else if (job->class == TASK_CLASS_SHARED || job->class == TASK_CLASS_LIGHT)
         job_handle(job, JOB_START);
     else
         DL_APPEND(s->waiting_first, job);

@@ -20,5 +20,6 @@ __attribute__((noreturn)) void runner_main(const char *mode);
 
 #define RUNNER_MODE_DATA "data"
 #define RUNNER_MODE_SHARED "shared"
+#define RUNNER_MODE_LIGHT "light"
 
 #endif

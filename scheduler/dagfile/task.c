@@ -221,6 +221,7 @@ static void read_task(struct dag_builder *b, uint32_t index, const struct task_o
     if (task->kind != NULL) {
         task->options = read_with(b, source, task);
         task->class = task_kind_class(task->kind, task->options);
+        task->wait = wait_read(task);
     }
 }
 

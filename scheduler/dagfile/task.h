@@ -7,4 +7,7 @@
 /* Fills in dag->tasks from the options that the table gave, and b->sources. */
 void tasks_read(struct dag_builder *b, const json_t *options);
 
+/* How a sensor waits (all zero for other kinds), from its options; in wait.c. */
+struct dag_wait wait_read(const struct dag_task *task);
+
 #endif

@@ -146,6 +146,17 @@ static const struct bad_case bad_cases[] = {
      "did you mean `default`?"                                                                                                                           },
     {HEAD "  a: {type: command, with: {argv: []}}\n",                                              "MR0250", 3,  35, "empty"                             },
     {HEAD "  a: {type: command, with: {argv: [\"\", x]}}\n",                                       "MR0250", 3,  36, "program"                           },
+    {HEAD "  a: {type: sensor, with: {timeout: 1h}}\n",                                            "MR0260", 3,  27, "does not say"                      },
+    {HEAD "  a: {type: sensor, with: {file: x, time: \"09:30\"}}\n",                               "MR0260", 3,  37, "one thing"                         },
+    {HEAD "  a: {type: sensor, with: {file: x, poke_interval: 50ms}}\n",                           "MR0261", 3,  52,
+     "at least"                                                                                                                                          },
+    {HEAD "  a: {type: sensor, with: {time: \"29:30\"}}\n",                                        "MR0261", 3,  34, "neither"                           },
+    {HEAD "  a: {type: sensor, with: {http: {url: x, equals: 1}}}\n",                              "MR0261", 3,  51, "json_path"                         },
+    {HEAD "  a: {type: sensor, with: {external_task: {dag_id: x, allowed_states: running}}}\n",
+     "MR0262",                                                                                               3,  71, "final"                             },
+    {HEAD "  a: {type: sensor, with: {external_task: {dag_id: x, failed_states: [skipped]}}}\n",
+     "MR0262",                                                                                               3,  71, "final"                             },
+    {HEAD "  a: {type: sensor, with: {file: x, mode: reschedule}}\n",                              "MR0105", 3,  37, "mode"                              },
     {HEAD "  a: {type: ingest, with: {source: x, target: \"\"}}\n",                                "MR0124", 3,  47, "lake/events"                       },
     {HEAD "  a: {type: ingest, with: {source: x, target: \"l/{{ ds }}\"}}\n"
           "  b: {type: noop}\n"
