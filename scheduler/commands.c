@@ -2,7 +2,6 @@
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "scheduler/command_reader.h"
 #include "scheduler/watch.h"
 
 #include <stdlib.h>
@@ -12,12 +11,20 @@
 #define TIME_US_MIN INT64_C(-62135596800000000)
 #define TIME_US_MAX INT64_C(253402300799999999)
 
-bool bad(struct reader *reader, const char *key, const char *expected)
+/* A command being read: strings are borrowed from the document, which the inbox keeps. */
+struct reader {
+    struct scheduler *scheduler;
+    const json_t *document;
+    struct err *err;
+};
+
+static bool bad(struct reader *reader, const char *key, const char *expected)
 {
     return err_set(reader->err, ERR_BAD_REQUEST, "`%s` must be %s", key, expected);
 }
 
-bool read_int(struct reader *reader, const char *key, int64_t *ret)
+/* Members that are absent or null leave *ret alone. */
+static bool read_int(struct reader *reader, const char *key, int64_t *ret)
 {
     const json_t *value = json_object_get(reader->document, key);
 
@@ -29,7 +36,8 @@ bool read_int(struct reader *reader, const char *key, int64_t *ret)
     return true;
 }
 
-bool read_time(struct reader *reader, const char *key, int64_t *ret)
+/* An instant: far enough from the ends of int64_t for all arithmetic on times. */
+static bool read_time(struct reader *reader, const char *key, int64_t *ret)
 {
     int64_t us = *ret;
 
@@ -41,7 +49,7 @@ bool read_time(struct reader *reader, const char *key, int64_t *ret)
     return true;
 }
 
-bool read_bool(struct reader *reader, const char *key, bool *ret)
+static bool read_bool(struct reader *reader, const char *key, bool *ret)
 {
     const json_t *value = json_object_get(reader->document, key);
 
@@ -53,7 +61,7 @@ bool read_bool(struct reader *reader, const char *key, bool *ret)
     return true;
 }
 
-bool read_string(struct reader *reader, const char *key, const char **ret)
+static bool read_string(struct reader *reader, const char *key, const char **ret)
 {
     const json_t *value = json_object_get(reader->document, key);
 
@@ -65,7 +73,7 @@ bool read_string(struct reader *reader, const char *key, const char **ret)
     return true;
 }
 
-bool read_id(struct reader *reader, const char *key, bool required, const char **ret)
+static bool read_id(struct reader *reader, const char *key, bool required, const char **ret)
 {
     const char *id = NULL;
 
@@ -184,9 +192,6 @@ static const struct command commands[] = {
     {"trigger",          read_trigger         },
     {"backfill_create",  read_backfill_create },
     {"backfill_control", read_backfill_control},
-    {"clear",            read_clear           },
-    {"mark_tasks",       read_mark_tasks      },
-    {"mark_run",         read_mark_run        },
 };
 
 /* The two commands that are the loop's own. */

@@ -108,10 +108,8 @@ static void check_complete(struct core *core, struct backfill *backfill)
 static void retire_if_over(struct core *core, struct backfill *backfill)
 {
     set_wanting(core, backfill, has_room(backfill));
-    if (backfill->row.completed_at_us == 0 || backfill->live_runs > 0 || backfill->is_retired)
-        return;
-    backfill->is_retired = true;
-    retire_backfill(core, backfill);
+    if (backfill->row.completed_at_us != 0 && backfill->live_runs == 0)
+        retire_backfill(core, backfill);
 }
 
 void backfill_touch(struct core *core, struct backfill *backfill)
@@ -168,16 +166,6 @@ void backfill_run_ended(struct core *core, struct backfill *backfill, enum run_s
     tell(core, backfill, DECIDE_BACKFILL);
     backfill_start_runs(core, backfill);
     retire_if_over(core, backfill);
-}
-
-void backfill_run_changed(struct core *core, struct backfill *backfill, enum run_state from,
-                          enum run_state to)
-{
-    backfill->row.succeeded += (to == RUN_SUCCESS) - (from == RUN_SUCCESS);
-    backfill->row.failed += (to == RUN_FAILED) - (from == RUN_FAILED);
-    backfill->live_runs += to == RUN_QUEUED;
-    tell(core, backfill, DECIDE_BACKFILL);
-    set_wanting(core, backfill, has_room(backfill));
 }
 
 static bool conf_is_good(struct core *core, const struct event *event, const struct dag *dag)

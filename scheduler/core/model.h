@@ -92,11 +92,6 @@ struct tally {
     uint32_t failed;
     uint32_t upstream_failed;
     uint32_t skipped;
-    uint32_t setup_success; /* of these, setups */
-    uint32_t setup_failed;
-    uint32_t guard_success; /* setups further up, in whose scope the task is */
-    uint32_t guard_failed;
-    uint32_t guard_skipped;
 };
 
 /* The instances of a mapped task. The structs lie in the run's arena, where they never move. */
@@ -116,9 +111,8 @@ struct task {
     enum task_state state;
     enum task_state fresh_from; /* scheduled in this step: from which state */
     bool is_fresh;              /* … and no decision tells of it yet */
-    struct tally tally;         /* in run->tasks; so are the next three */
+    struct tally tally;         /* in run->tasks; so are the next two */
     uint32_t upstream_total;    /* instances that its upstreams have */
-    uint32_t guard_total;       /* and that the setups have in whose scope it is */
     struct mapping *mapping;    /* NULL = not expanded */
     int64_t try_number;
     int64_t max_tries;
@@ -138,7 +132,7 @@ struct task {
 };
 
 struct run {
-    struct run_row row; /* strings live in the arena; reason is kept once it is over */
+    struct run_row row; /* strings live in the arena; reason is not kept */
     struct arena arena;
     struct dag *dag; /* the version it is pinned to */
     struct dag_entry *entry;
@@ -155,7 +149,6 @@ struct run {
     struct heap_node queued;  /* among the runs that may start, of its DAG or backfill */
     struct timer timer;       /* queued: TIMER_RUN; running: TIMER_RUN_TIMEOUT */
     json_t *conf;             /* parsed when first needed */
-    bool is_forgotten;        /* over, and to be freed with the turn's decisions */
     const char *unreadable;   /* while recovering: why its version can't be read */
     struct wait_key *awaited; /* tasks elsewhere wait for it, or NULL */
     UT_hash_handle hh;        /* by row.id, while it is live or has attempts that stop */
@@ -192,7 +185,6 @@ struct backfill {
     int64_t running_runs;
     struct heap queued;
     bool is_starting; /* within backfill_start_runs() */
-    bool is_retired;  /* over, and to be freed with the turn's decisions */
     size_t lookahead; /* intervals to ask for at once; grows while all are skipped */
     bool is_wanting;  /* on the core's list: it could make a run */
     struct backfill *want_previous;

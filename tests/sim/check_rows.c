@@ -1,0 +1,348 @@
+/* Invariants of each decision, against the rows as they are before it. What rows.c asserts (keys,
+ * the state a transition begins at) is not repeated here. */
+#include "tests/sim/sim.h"
+
+#include <string.h>
+
+static struct tries *tries_of(struct sim *sim, int64_t run, uint32_t task, int32_t map_index)
+{
+    struct tries *tries = NULL;
+    struct tries probe = {
+        .key = {run, task, map_index}
+    };
+
+    HASH_FIND(hh, sim->tries, &probe.key, sizeof(probe.key), tries);
+    if (tries != NULL)
+        return tries;
+    tries = arena_alloc(&sim->arena, sizeof(*tries));
+    tries->key = probe.key;
+    HASH_ADD(hh, sim->tries, key, sizeof(tries->key), tries);
+    return tries;
+}
+
+static void forget_tries(struct sim *sim, int64_t run)
+{
+    for (struct tries *tries = sim->tries; tries != NULL; tries = tries->hh.next)
+        if (tries->key.run == run)
+            tries->count = 0;
+}
+
+/* --- tasks ----------------------------------------------------------------------------------- */
+
+/* I1: a task runs only when its trigger rule holds by committed states of its upstreams. */
+static void check_rule_held(struct sim *sim, const struct stored_run *run,
+                            const struct task_row *row)
+{
+    if (row->state == TASK_SCHEDULED && look_verdict(run, row->task) != NAIVE_RUN)
+        sim_fail(sim, "I1: run %lld: %s is scheduled although its trigger rule %s does not hold",
+                 (long long)row->run, row->task_id,
+                 trigger_rule_name(run->dag->tasks[row->task].trigger_rule));
+}
+
+/* I1, the other way round: it ends unrun only when its rule can't hold any more. */
+static void check_rule_failed(struct sim *sim, const struct stored_run *run,
+                              const struct task_row *row)
+{
+    enum naive_verdict verdict = NAIVE_WAIT;
+
+    if (row->state != TASK_SKIPPED && row->state != TASK_UPSTREAM_FAILED)
+        return;
+    verdict = look_verdict(run, row->task);
+    if (verdict == NAIVE_WAIT || verdict == NAIVE_RUN)
+        sim_fail(sim, "I1: run %lld: %s becomes %s although its trigger rule %s %s",
+                 (long long)row->run, row->task_id, task_state_name(row->state),
+                 trigger_rule_name(run->dag->tasks[row->task].trigger_rule),
+                 verdict == NAIVE_RUN ? "holds" : "is undecided");
+}
+
+/* C1: final states absorb. */
+static void check_final_absorbs(struct sim *sim, const struct task_row *before,
+                                const struct task_row *row)
+{
+    if (task_state_is_final(before->state) && row->state != TASK_NONE)
+        sim_fail(sim, "C1: run %lld: %s goes from %s to %s", (long long)row->run, row->task_id,
+                 task_state_name(before->state), task_state_name(row->state));
+}
+
+/* C4: only edges of the state table. */
+static void check_edge(struct sim *sim, const struct task_row *before, const struct task_row *row)
+{
+    if (before->state != row->state && !task_state_edge_is_legal(before->state, row->state))
+        sim_fail(sim, "C4: run %lld: %s goes from %s to %s", (long long)row->run, row->task_id,
+                 task_state_name(before->state), task_state_name(row->state));
+}
+
+/* C3: numbers of tries only rise. */
+static void check_try_rises(struct sim *sim, const struct task_row *before,
+                            const struct task_row *row)
+{
+    if (row->try_number < before->try_number)
+        sim_fail(sim, "C3: run %lld: %s goes back from try %lld to %lld", (long long)row->run,
+                 row->task_id, (long long)before->try_number, (long long)row->try_number);
+}
+
+/* I4, the other way round: a task gives up only when its tries are used up, or none can help. */
+static void check_gives_up(struct sim *sim, const struct stored_run *run,
+                           const struct task_row *row)
+{
+    const struct attempt_row *last = NULL;
+    int64_t retries = run->dag->tasks[row->task].retries;
+
+    if (row->state != TASK_FAILED)
+        return;
+    for (size_t i = sim->rows.attempt_count; i-- > 0 && last == NULL;) {
+        const struct attempt_row *attempt = &sim->rows.attempts[i];
+        if (attempt->run == row->run && attempt->task == row->task &&
+            attempt->map_index == row->map_index)
+            last = attempt;
+    }
+    if (last == NULL || !outcome_is_retryable(last->outcome))
+        return;
+    int64_t count = tries_of(sim, row->run, row->task, row->map_index)->count;
+    if (count < 1 + retries)
+        sim_fail(sim, "I4: run %lld: %s fails after %lld of %lld tries", (long long)row->run,
+                 row->task_id, (long long)count, (long long)(1 + retries));
+}
+
+/* The run's limit on tasks that are queued or running. */
+static void check_max_active_tasks(struct sim *sim, const struct stored_run *run,
+                                   const struct task_row *row)
+{
+    int64_t active = 1;
+
+    if (row->state != TASK_QUEUED)
+        return;
+    for (size_t i = 0; i < run->task_count; i++)
+        active += run->tasks[i].state == TASK_QUEUED || run->tasks[i].state == TASK_RUNNING;
+    if (active > run->dag->max_active_tasks)
+        sim_fail(sim, "I3: run %lld: %s is the %lldth active task, of %lld allowed",
+                 (long long)row->run, row->task_id, (long long)active,
+                 (long long)run->dag->max_active_tasks);
+}
+
+static void check_task(struct sim *sim, const struct task_row *row)
+{
+    const struct stored_run *run = rows_run(&sim->rows, row->run);
+    const struct task_row *before = run == NULL ? NULL : look_task(run, row->task, row->map_index);
+
+    if (before == NULL)
+        sim_fail(sim, "C4: a task of the unknown run %lld", (long long)row->run);
+    check_edge(sim, before, row);
+    check_final_absorbs(sim, before, row);
+    check_try_rises(sim, before, row);
+    check_gives_up(sim, run, row);
+    check_max_active_tasks(sim, run, row);
+    if (before->state == TASK_NONE) {
+        check_rule_held(sim, run, row);
+        check_rule_failed(sim, run, row);
+    }
+}
+
+/* --- attempts -------------------------------------------------------------------------------- */
+
+/* I3: what attempts take of a pool never exceeds it when one is added. */
+static void check_pool(struct sim *sim, const struct dag_task *spec)
+{
+    int64_t used = spec->pool_slots;
+    size_t pool = look_pool(sim, spec->pool);
+
+    for (const struct token *token = sim->live; token != NULL; token = token->next)
+        if (token->pool == pool)
+            used += token->pool_slots;
+    if (sim->pools[pool].slots >= 0 && used > sim->pools[pool].slots)
+        sim_fail(sim, "I3: %lld slots of pool %s are taken, it has %lld", (long long)used,
+                 spec->pool, (long long)sim->pools[pool].slots);
+}
+
+/* I3: no worker is given more than it said it can take. */
+static void check_worker_room(struct sim *sim, const struct attempt_row *row, enum slot slot)
+{
+    uint32_t index = workers_find(sim, row->worker);
+    const struct sim_worker *worker = &sim->workers[index];
+    int64_t most = worker->slots[slot] + (slot == SLOT_OF_ITS_OWN ? worker->backlog : 0);
+    int64_t used = 1;
+
+    for (const struct token *token = sim->live; token != NULL; token = token->next)
+        used += token->worker == index && token->slot == slot;
+    if (used > most)
+        sim_fail(sim, "I3: worker %s is given %lld attempts of kind %d, it takes %lld", row->worker,
+                 (long long)used, (int)slot, (long long)most);
+}
+
+/* I4: never more attempts than one and the retries; C3: their numbers rise. */
+static void check_tries(struct sim *sim, const struct stored_run *run,
+                        const struct attempt_row *row)
+{
+    struct tries *tries = tries_of(sim, row->run, row->task, row->map_index);
+    int64_t retries = run->dag->tasks[row->task].retries;
+
+    if (row->try_number <= tries->last_try)
+        sim_fail(sim, "C3: run %lld: try %lld of task %u after try %lld", (long long)row->run,
+                 (long long)row->try_number, row->task, (long long)tries->last_try);
+    tries->last_try = row->try_number;
+    if (++tries->count > 1 + retries)
+        sim_fail(sim, "I4: run %lld: attempt %lld of task %u, which has %lld retries",
+                 (long long)row->run, (long long)tries->count, row->task, (long long)retries);
+}
+
+/* C3: no token is given out twice. */
+static void check_token_is_new(struct sim *sim, const struct attempt_row *row)
+{
+    if (token_get(sim, row->token)->is_committed)
+        sim_fail(sim, "C3: token %s is given out again", row->token);
+}
+
+/* One live attempt of a task instance. */
+static void check_one_attempt(struct sim *sim, const struct attempt_row *row)
+{
+    for (const struct token *token = sim->live; token != NULL; token = token->next)
+        if (token->run == row->run && token->task == row->task &&
+            token->map_index == row->map_index)
+            sim_fail(sim, "I2: run %lld: task %u gets attempt %s while %s is live",
+                     (long long)row->run, row->task, row->token, token->text);
+}
+
+static void check_attempt_new(struct sim *sim, const struct attempt_row *row)
+{
+    const struct stored_run *run = rows_run(&sim->rows, row->run);
+    const struct dag_task *spec = &run->dag->tasks[row->task];
+
+    check_token_is_new(sim, row);
+    check_one_attempt(sim, row);
+    check_pool(sim, spec);
+    check_worker_room(sim, row, look_slot(spec));
+    check_tries(sim, run, row);
+}
+
+/* C2: each token ends once. */
+static void check_attempt(struct sim *sim, const struct attempt_row *row)
+{
+    const struct token *token = token_get(sim, row->token);
+
+    if (!token->is_committed || token->is_over)
+        sim_fail(sim, "C2: attempt %s %s", row->token,
+                 token->is_over ? "ends again" : "changes and was never made");
+    if (task_state_is_final(row->state) && token->was_given_back)
+        tries_of(sim, row->run, row->task, row->map_index)->count--;
+}
+
+/* --- runs ------------------------------------------------------------------------------------ */
+
+/* I5: a run ends when, and as, its tasks have ended; one that has not begun can be cancelled. */
+static void check_run_end(struct sim *sim, const struct stored_run *run, const struct run_row *row)
+{
+    bool failed = false;
+
+    if (!run_state_is_final(row->state) || run->row.state != RUN_RUNNING)
+        return;
+    for (size_t i = 0; i < run->task_count; i++) {
+        if (!task_state_is_final(run->tasks[i].state))
+            sim_fail(sim, "I5: run %lld ends while %s is %s", (long long)row->id,
+                     run->tasks[i].task_id, task_state_name(run->tasks[i].state));
+        if (run->dag->tasks[run->tasks[i].task].downstream_count == 0)
+            failed = failed || task_state_is_failed(run->tasks[i].state);
+    }
+    if ((row->state == RUN_FAILED) != failed)
+        sim_fail(sim, "I5: run %lld ends as %s although %s leaf has failed", (long long)row->id,
+                 run_state_name(row->state), failed ? "a" : "no");
+}
+
+/* max_active_runs, of the DAG or of the backfill. */
+static void check_max_active_runs(struct sim *sim, const struct run_row *row)
+{
+    int64_t running = 1;
+
+    if (row->state != RUN_RUNNING)
+        return;
+    int64_t most = row->backfill_id != 0 ? look_backfill(sim, row->backfill_id)->max_active_runs
+                                         : look_version(sim, row->dag_id)->max_active_runs;
+    for (size_t i = 0; i < sim->rows.run_count; i++) {
+        const struct run_row *other = &sim->rows.runs[i].row;
+        running += other->id != row->id && other->state == RUN_RUNNING &&
+                   other->backfill_id == row->backfill_id &&
+                   strcmp(other->dag_id, row->dag_id) == 0;
+    }
+    if (running > most)
+        sim_fail(sim, "I3: run %lld of %s is the %lldth running, of %lld allowed",
+                 (long long)row->id, row->dag_id, (long long)running, (long long)most);
+}
+
+/* C1, C4 for runs. */
+static void check_run_edge(struct sim *sim, const struct run_row *before, const struct run_row *row)
+{
+    if (before->state != row->state && !run_state_edge_is_legal(before->state, row->state))
+        sim_fail(sim, "C4: run %lld goes from %s to %s", (long long)row->id,
+                 run_state_name(before->state), run_state_name(row->state));
+    if (row->clear_number < before->clear_number)
+        sim_fail(sim, "C3: run %lld: its clear number falls", (long long)row->id);
+}
+
+static void check_run(struct sim *sim, const struct run_row *row)
+{
+    const struct stored_run *run = rows_run(&sim->rows, row->id);
+
+    if (run == NULL)
+        sim_fail(sim, "C4: the unknown run %lld changes", (long long)row->id);
+    check_run_edge(sim, &run->row, row);
+    check_run_end(sim, run, row);
+    check_max_active_runs(sim, row);
+}
+
+/* A run is made when its interval is complete, and not before. */
+static void check_run_is_due(struct sim *sim, const struct run_row *row)
+{
+    if (row->run_type == RUN_TYPE_SCHEDULED && row->run_after_us > sim->now_us)
+        sim_fail(sim, "F12: run %lld is made before its time", (long long)row->id);
+}
+
+/* F12: what has been scheduled is never scheduled again, wherever the clock jumps. */
+static void check_schedule_rises(struct sim *sim, const struct dag_row *row)
+{
+    for (size_t i = 0; i < sim->rows.dag_row_count; i++) {
+        const struct dag_row *before = &sim->rows.dag_rows[i];
+        if (strcmp(before->dag_id, row->dag_id) != 0)
+            continue;
+        if (row->last_tick_us < before->last_tick_us)
+            sim_fail(sim, "F12: the schedule of %s goes back", row->dag_id);
+        if (row->version_number < before->version_number)
+            sim_fail(sim, "C3: the version number of %s falls", row->dag_id);
+    }
+}
+
+void check_decision(struct sim *sim, const struct decision *decision)
+{
+    switch (decision->kind) {
+    case DECIDE_TASK:
+        check_task(sim, &decision->as.task.row);
+        break;
+    case DECIDE_ATTEMPT_NEW:
+        check_attempt_new(sim, &decision->as.attempt);
+        break;
+    case DECIDE_ATTEMPT:
+        check_attempt(sim, &decision->as.attempt);
+        break;
+    case DECIDE_RUN:
+        check_run(sim, &decision->as.run.row);
+        break;
+    case DECIDE_RUN_RESET:
+        check_run(sim, &decision->as.run.row);
+        forget_tries(sim, decision->as.run.row.id);
+        break;
+    case DECIDE_RUN_NEW:
+        check_run_is_due(sim, &decision->as.run.row);
+        break;
+    case DECIDE_DAG:
+        check_schedule_rises(sim, &decision->as.dag);
+        break;
+    case DECIDE_VERSION:
+    case DECIDE_EXPAND:
+    case DECIDE_ATTEMPT_AGAIN:
+    case DECIDE_BACKFILL_NEW:
+    case DECIDE_BACKFILL:
+    case DECIDE_START:
+    case DECIDE_STOP:
+    case DECIDE_ACK:
+    case DECIDE_REPLY:
+        break;
+    }
+}

@@ -1,0 +1,191 @@
+/* Invariants of what has been committed, and of what the core must do next: nothing that could go
+ * on stands still (L2), and nothing the rows wait for is missing from the core's timers. */
+#include "tests/sim/sim.h"
+
+#include <string.h>
+
+/* What is left of everything that is limited. */
+struct room {
+    int64_t pools[SIM_POOLS_MAX];
+    bool workers[SLOT_COUNT]; /* some counted worker has a free slot */
+};
+
+static void find_room(const struct sim *sim, struct room *room)
+{
+    int64_t used[256][SLOT_COUNT] = {0};
+
+    for (size_t i = 0; i < sim->pool_count; i++)
+        room->pools[i] = sim->pools[i].slots < 0 ? INT64_MAX : sim->pools[i].slots;
+    for (const struct token *token = sim->live; token != NULL; token = token->next) {
+        used[token->worker][token->slot]++;
+        if (room->pools[token->pool] != INT64_MAX)
+            room->pools[token->pool] -= token->pool_slots;
+    }
+    for (size_t i = 0; i < sim->worker_count; i++)
+        for (size_t slot = 0; sim->workers[i].is_counted && slot < SLOT_COUNT; slot++)
+            if (used[i][slot] < sim->workers[i].slots[slot])
+                room->workers[slot] = true;
+}
+
+/* L2: a task that is ready and finds room everywhere starts at once. */
+static void check_ready_starts(struct sim *sim, const struct stored_run *run,
+                               const struct task_row *row, const struct room *room)
+{
+    const struct dag_task *spec = &run->dag->tasks[row->task];
+
+    if (room->workers[look_slot(spec)] &&
+        spec->pool_slots <= room->pools[look_pool(sim, spec->pool)])
+        sim_fail(sim, "L2: run %lld: %s could start and does not (%s)", (long long)row->run,
+                 row->task_id, row->reason == NULL ? "no reason" : row->reason);
+}
+
+/* A task whose trigger rule is decided does not go on waiting. */
+static void check_is_undecided(struct sim *sim, const struct stored_run *run,
+                               const struct task_row *row)
+{
+    if (look_verdict(run, row->task) != NAIVE_WAIT)
+        sim_fail(sim, "I1: run %lld: %s waits although its trigger rule %s is decided",
+                 (long long)row->run, row->task_id,
+                 trigger_rule_name(run->dag->tasks[row->task].trigger_rule));
+}
+
+/* The core wants to be woken when a retry is due. */
+static void check_retry_timer(struct sim *sim, const struct task_row *row)
+{
+    if (core_next_wakeup(sim->core) > row->retry_at_us)
+        sim_fail(sim, "L2: run %lld: %s waits for a retry that no timer will start",
+                 (long long)row->run, row->task_id);
+}
+
+/* A task that is queued or running has an attempt. */
+static void check_has_attempt(struct sim *sim, const struct task_row *row)
+{
+    for (const struct token *token = sim->live; token != NULL; token = token->next)
+        if (token->run == row->run && token->task == row->task &&
+            token->map_index == row->map_index)
+            return;
+    sim_fail(sim, "L2: run %lld: %s is %s without an attempt", (long long)row->run, row->task_id,
+             task_state_name(row->state));
+}
+
+static void check_running(struct sim *sim, const struct stored_run *run, const struct room *room)
+{
+    int64_t active = 0;
+    size_t unfinished = 0;
+
+    for (size_t i = 0; i < run->task_count; i++) {
+        enum task_state state = run->tasks[i].state;
+        active += state == TASK_QUEUED || state == TASK_RUNNING;
+        unfinished += !task_state_is_final(state);
+    }
+    /* I5: a run whose tasks have all ended has ended. */
+    if (unfinished == 0)
+        sim_fail(sim, "I5: run %lld is running, and all its tasks have ended",
+                 (long long)run->row.id);
+    for (size_t i = 0; i < run->task_count; i++) {
+        const struct task_row *row = &run->tasks[i];
+        if (row->state == TASK_NONE)
+            check_is_undecided(sim, run, row);
+        else if (row->state == TASK_SCHEDULED && active < run->dag->max_active_tasks)
+            check_ready_starts(sim, run, row, room);
+        else if (row->state == TASK_UP_FOR_RETRY)
+            check_retry_timer(sim, row);
+        else if (row->state == TASK_QUEUED || row->state == TASK_RUNNING)
+            check_has_attempt(sim, row);
+    }
+}
+
+static int64_t count_runs(const struct sim *sim, const struct run_row *like, bool running_only)
+{
+    int64_t count = 0;
+
+    for (size_t i = 0; i < sim->rows.run_count; i++) {
+        const struct run_row *row = &sim->rows.runs[i].row;
+        bool counts = running_only ? row->state == RUN_RUNNING : !run_state_is_final(row->state);
+        count += counts && row->backfill_id == like->backfill_id &&
+                 strcmp(row->dag_id, like->dag_id) == 0;
+    }
+    return count;
+}
+
+/* L2: a run that may start does, or the core wants to be woken for it. */
+static void check_queued(struct sim *sim, const struct stored_run *run)
+{
+    const struct backfill_row *backfill = look_backfill(sim, run->row.backfill_id);
+    int64_t most = backfill != NULL ? backfill->max_active_runs
+                                    : look_version(sim, run->row.dag_id)->max_active_runs;
+    bool is_paused =
+        backfill != NULL ? backfill->is_paused : look_dag(sim, run->row.dag_id)->is_paused;
+
+    if (run->row.backfill_id == 0 && run->row.run_after_us > sim->now_us) {
+        if (core_next_wakeup(sim->core) > run->row.run_after_us && !is_paused &&
+            count_runs(sim, &run->row, true) < most)
+            sim_fail(sim, "L2: run %lld waits for its time, and no timer will start it",
+                     (long long)run->row.id);
+        return;
+    }
+    if (!is_paused && count_runs(sim, &run->row, true) < most &&
+        core_next_wakeup(sim->core) > run->row.run_after_us)
+        sim_fail(sim, "L2: run %lld could start and does not", (long long)run->row.id);
+}
+
+/* L2: a DAG with an interval to come wants to be woken for it. */
+static void check_schedule(struct sim *sim, const struct dag_row *row)
+{
+    const struct dag *dag = look_version(sim, row->dag_id);
+    const struct run_row like = {.dag_id = row->dag_id};
+
+    if (row->is_paused || row->is_stale || row->next_end_us == 0 || dag == NULL || !dag->catchup ||
+        count_runs(sim, &like, false) >= dag->max_active_runs)
+        return;
+    if (core_next_wakeup(sim->core) > row->next_end_us)
+        sim_fail(sim, "L2: %s has an interval to come that no timer will start", row->dag_id);
+}
+
+/* L2: a backfill that may make a run wants to. */
+static void check_backfill(struct sim *sim, const struct backfill_row *row)
+{
+    const struct run_row like = {.dag_id = row->dag_id, .backfill_id = row->id};
+
+    if (row->completed_at_us != 0 || row->is_paused || row->cursor_us == 0 ||
+        look_dag(sim, row->dag_id)->is_stale ||
+        count_runs(sim, &like, false) >= row->max_active_runs)
+        return;
+    if (core_next_wakeup(sim->core) > sim->now_us)
+        sim_fail(sim, "L2: backfill %lld could make a run and does not", (long long)row->id);
+}
+
+/* I6: no attempt goes on whose end has been recorded, unless it was told to stop. */
+static void check_no_ghosts(struct sim *sim)
+{
+    for (size_t i = 0; i < sim->worker_count; i++)
+        for (size_t k = 0; k < sim->workers[i].job_count; k++) {
+            const struct job *job = &sim->workers[i].jobs[k];
+            if (job->state == JOB_RUNNING && job->token->is_over)
+                sim_fail(sim, "I6: attempt %s runs on %s, and its end has been recorded",
+                         job->token->text, sim->workers[i].instance);
+        }
+}
+
+void check_committed(struct sim *sim)
+{
+    struct room room = {0};
+
+    find_room(sim, &room);
+    for (size_t i = 0; i < sim->rows.run_count; i++) {
+        const struct stored_run *run = &sim->rows.runs[i];
+        bool is_live = core_run_is_live(sim->core, run->row.id);
+        if (is_live == run_state_is_final(run->row.state))
+            sim_fail(sim, "D1: run %lld is %s, and the core %s it", (long long)run->row.id,
+                     run_state_name(run->row.state), is_live ? "keeps" : "does not know");
+        if (run->row.state == RUN_RUNNING)
+            check_running(sim, run, &room);
+        else if (run->row.state == RUN_QUEUED)
+            check_queued(sim, run);
+    }
+    for (size_t i = 0; i < sim->rows.dag_row_count; i++)
+        check_schedule(sim, &sim->rows.dag_rows[i]);
+    for (size_t i = 0; i < sim->rows.backfill_count; i++)
+        check_backfill(sim, &sim->rows.backfills[i]);
+    check_no_ghosts(sim);
+}

@@ -1,0 +1,119 @@
+/* Random DAGs: chains, fans, layers and tangles, with everything a task can say about when it runs.
+ */
+#include "tests/sim/sim.h"
+
+#include "base/clock.h"
+#include "scheduler/core/zone.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TASKS_MIN 10
+#define TASKS_MAX 18
+
+static const struct task_kind plain_kind = {.name = "command", .class = TASK_CLASS_COMMAND};
+static const struct task_kind shared_kind = {.name = "noop", .class = TASK_CLASS_SHARED};
+
+enum shape { SHAPE_TANGLE, SHAPE_CHAINS, SHAPE_LAYERS, SHAPE_FAN, SHAPE_COUNT };
+
+static bool has_edge(struct draws *draws, enum shape shape, uint32_t from, uint32_t to)
+{
+    switch (shape) {
+    case SHAPE_TANGLE:
+        return draw(draws, 4) == 1;
+    case SHAPE_CHAINS:
+        return from + 3 == to;
+    case SHAPE_LAYERS:
+        return from / 4 + 1 == to / 4 && draw(draws, 3) != 0;
+    case SHAPE_FAN:
+        return (from == 0) != (to % 5 == 4) && (from == 0 || from + 4 >= to);
+    case SHAPE_COUNT:
+        break;
+    }
+    return false;
+}
+
+static void link_tasks(struct sim *sim, struct dag *dag)
+{
+    enum shape shape = (enum shape)draw(sim->draws, SHAPE_COUNT);
+    uint32_t count = dag->task_count;
+    bool edges[TASKS_MAX][TASKS_MAX] = {0};
+
+    for (uint32_t to = 1; to < count; to++)
+        for (uint32_t from = 0; from < to; from++)
+            edges[from][to] = has_edge(sim->draws, shape, from, to);
+    for (uint32_t i = 0; i < count; i++) {
+        struct dag_task *task = &dag->tasks[i];
+        uint32_t *upstream = arena_alloc_array(&dag->arena, count, sizeof(*upstream));
+        uint32_t *downstream = arena_alloc_array(&dag->arena, count, sizeof(*downstream));
+        for (uint32_t k = 0; k < count; k++) {
+            if (edges[k][i])
+                upstream[task->upstream_count++] = k;
+            if (edges[i][k])
+                downstream[task->downstream_count++] = k;
+        }
+        task->upstream = upstream;
+        task->downstream = downstream;
+    }
+}
+
+static void fill_task(struct sim *sim, struct dag *dag, uint32_t index)
+{
+    struct draws *draws = sim->draws;
+    struct dag_task *task = &dag->tasks[index];
+    const struct core_pool *pool = &sim->pools[draw(draws, (uint32_t)sim->pool_count)];
+
+    task->task_id = arena_printf(&dag->arena, "t%u", index);
+    task->kind = draw(draws, 3) == 1 ? &shared_kind : &plain_kind;
+    task->class = task->kind->class;
+    task->owner = "";
+    task->trigger_rule = draw_chance(draws, 110)
+                             ? (enum trigger_rule)draw(draws, TRIGGER_RULE_COUNT)
+                             : TRIGGER_RULE_ALL_SUCCESS;
+    task->pool = pool->name;
+    task->pool_slots = draw_between(draws, 1, 2);
+    task->priority_weight = task->priority_weight_total = draw_between(draws, 1, 4);
+    task->retries = draw(draws, 4);
+    task->retry_delay_us = draw(draws, 40) * US_PER_SECOND;
+    task->retry_backoff = draw_chance(draws, 40) ? 2 : 0;
+    task->max_retry_delay_us = US_PER_MINUTE;
+    task->execution_timeout_us = draw_chance(draws, 30) ? 30 * US_PER_SECOND : 0;
+}
+
+static void fill_schedule(struct sim *sim, struct dag *dag)
+{
+    if (draw_chance(sim->draws, 90))
+        return;
+    dag->schedule.kind = SCHEDULE_EVERY;
+    dag->schedule.every_us = (2 + draw(sim->draws, 12)) * US_PER_MINUTE;
+    dag->schedule.text = arena_printf(&dag->arena, "every %llds",
+                                      (long long)(dag->schedule.every_us / US_PER_SECOND));
+    dag->start_date_us = INT64_C(1767225600000000);
+    dag->catchup = draw(sim->draws, 2) == 1;
+}
+
+struct dag *sim_dag_make(struct sim *sim, const char *dag_id)
+{
+    struct arena arena = {0};
+    struct dag *dag = arena_alloc(&arena, sizeof(*dag));
+
+    dag->arena = arena;
+    dag->references = 1;
+    dag->dag_id = arena_strdup(&dag->arena, dag_id);
+    dag->owner = "";
+    dag->file = arena_printf(&dag->arena, "%s.yaml", dag_id);
+    (void)snprintf(dag->hash, sizeof(dag->hash), "%064llx",
+                   (unsigned long long)++sim->last_version);
+    dag->source = str_from(arena_strdup(&dag->arena, dag->hash));
+    dag->timezone = "UTC";
+    dag->zone = zone_utc();
+    dag->max_active_runs = draw_between(sim->draws, 1, 3);
+    dag->max_active_tasks = draw_between(sim->draws, 1, 8);
+    dag->task_count = draw_between(sim->draws, TASKS_MIN, TASKS_MAX);
+    dag->tasks = arena_alloc_array(&dag->arena, dag->task_count, sizeof(*dag->tasks));
+    for (uint32_t i = 0; i < dag->task_count; i++)
+        fill_task(sim, dag, i);
+    link_tasks(sim, dag);
+    fill_schedule(sim, dag);
+    return dag;
+}

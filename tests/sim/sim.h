@@ -1,0 +1,300 @@
+/* The simulated world: the real core, and around it in memory what it meets in production: the
+ * scheduler's loop with its rows, a network, workers, clients, clocks, and the faults of them all.
+ *
+ *   run.c      a world from its seed to its end: set-up, chaos, calm
+ *   dags.c     random DAGs           clients.c  commands and DAG edits
+ *   loop.c     the turn: step, commit (or crash), act; recovery
+ *   net.c      messages that are lost, late, doubled, in another order
+ *   workers.c  workers and their attempts, by the rules of worker/
+ *   check_*.c  the invariants: one function each, after every decision and commit
+ *   replay.c   the core rebuilt from the rows decides as the one that went on
+ *
+ * Time: a tick is a step of the world; the wall clock moves some seconds with each and may jump,
+ * ticks are the monotonic clock. */
+#ifndef MILLRACE_SIM_SIM_H
+#define MILLRACE_SIM_SIM_H
+
+#include "scheduler/core/core.h"
+#include "scheduler/core/planted.h"
+#include "tests/scenarios/world.h"
+#include "tests/sim/draws.h"
+
+#include <setjmp.h>
+#include <uthash.h>
+
+#define SIM_TICKS 300
+#define SIM_CALM_TICKS 4000 /* within which all must come to its end once faults stop */
+#define SIM_DAGS_MAX 4
+#define SIM_SEATS_MAX 4
+#define SIM_POOLS_MAX 4
+#define SIM_WANTS_MAX 64
+
+/* What may happen, and how often: in 256 ticks, messages or commits. Each world draws its own. */
+struct knobs {
+    uint32_t lose;
+    uint32_t twice;
+    uint32_t late;
+    uint32_t late_max; /* ticks */
+    uint32_t crash_before_commit;
+    uint32_t crash_after_commit;
+    uint32_t crash_while_acting;
+    uint32_t crash_idle;
+    uint32_t worker_crash;
+    uint32_t worker_pause;
+    uint32_t worker_drain;
+    uint32_t disconnect;
+    uint32_t clock_jump;
+    uint32_t pool_resize;
+    uint32_t dag_edit;
+    uint32_t dag_pause;
+    uint32_t trigger;
+    uint32_t backfill;
+    uint32_t control;
+    uint32_t fail; /* of attempts */
+    uint32_t skip;
+    uint32_t seconds_max; /* per tick */
+    uint32_t duration_max;
+    uint32_t replay; /* commits after which the core is compared with a rebuilt one */
+};
+
+/* What an attempt takes at its worker. */
+enum slot { SLOT_OF_ITS_OWN, SLOT_IN_SHARED, SLOT_IN_LIGHT, SLOT_COUNT };
+
+/* An attempt as the world knows it: what the rows say, and what really happened. */
+struct token {
+    const char *text;
+    UT_hash_handle hh;
+    int64_t run;
+    uint32_t task;
+    int32_t map_index;
+    int64_t try_number;
+    enum slot slot;
+    int64_t timeout_us;
+    size_t pool; /* index in sim->pools */
+    int64_t pool_slots;
+    uint32_t worker;
+    bool is_committed;
+    bool is_over;          /* so say the rows */
+    bool was_acknowledged; /* a worker was told to forget it */
+    bool was_given_back;
+    int starts;             /* of processes */
+    int64_t last_at;        /* tick of the latest message to its worker: they keep their order */
+    struct token *previous; /* live ones */
+    struct token *next;
+};
+
+enum job_state { JOB_WAITING, JOB_RUNNING, JOB_STOPPING, JOB_ENDED };
+
+struct job {
+    struct token *token;
+    enum job_state state;
+    bool is_announced;
+    bool is_judged;
+    enum outcome outcome;
+    int64_t due;        /* tick at which it ends by itself, or by SIGTERM */
+    int64_t started_at; /* tick */
+    int64_t started_at_us;
+    int64_t ended_at_us;
+};
+
+enum link { LINK_DOWN, LINK_HELLO, LINK_UP };
+
+struct sim_worker {
+    const char *instance;
+    uint32_t seat;
+    int64_t slots[SLOT_COUNT];
+    int64_t backlog;
+    bool is_alive;
+    bool is_draining;
+    bool is_expected; /* the scheduler watches its lock file */
+    bool is_counted;  /* the core may give it attempts */
+    int64_t paused_until;
+    enum link link;
+    uint32_t connection; /* counts them */
+    int64_t connect_at;
+    int64_t break_at; /* a lost message shows in the end; 0 = none was lost */
+    uint64_t epoch;
+    struct job *jobs;
+    size_t job_count;
+    size_t job_capacity;
+};
+
+enum message_kind { NET_HELLO, NET_STARTED, NET_ENDED, NET_START, NET_STOP, NET_ACK };
+
+struct message {
+    enum message_kind kind;
+    uint32_t worker;
+    uint32_t connection;
+    int64_t at; /* tick of arrival */
+    struct token *token;
+    struct job job; /* NET_STARTED, NET_ENDED: as it was when told */
+};
+
+/* What a client was promised, once it got an answer. */
+enum promise_kind { PROMISE_RUN, PROMISE_BACKFILL, PROMISE_PAUSE, PROMISE_POOL, PROMISE_NOTHING };
+
+struct promise {
+    uint64_t request;
+    enum promise_kind kind;
+    bool is_kept; /* answered with success: has to hold */
+    int64_t row;
+    const char *dag_id;
+    const char *run_id;
+    bool is_paused;
+    int64_t number;
+};
+
+struct sim_dag {
+    const char *dag_id;
+    struct dag *file; /* what the DAG folder holds; NULL = gone. A reference */
+};
+
+/* What went into one commit: its events, and how many decisions there were before
+ * each. */
+#define TURN_EVENTS_MAX 16
+struct turn {
+    struct event events[TURN_EVENTS_MAX];
+    size_t begun[TURN_EVENTS_MAX];
+    bool gave_back[TURN_EVENTS_MAX]; /* an attempt, unstarted */
+    size_t count;
+};
+
+/* What has been tried of a task since it was last cleared. */
+struct tries {
+    struct {
+        int64_t run;
+        uint32_t task;
+        int32_t map_index;
+    } key;
+    int64_t count; /* attempts, without those given back */
+    int64_t last_try;
+    UT_hash_handle hh;
+};
+
+struct sim {
+    struct draws *draws;
+    struct knobs knobs;
+    bool is_traced;
+    bool is_calm;
+    int64_t tick;
+    int64_t last_tick; /* stop here; 0 = at the end */
+    int64_t now_us;
+    int64_t latest_us; /* that the clock ever showed after a jump */
+    struct arena arena;
+    uint64_t hash; /* of all that was decided */
+
+    struct core *core; /* NULL while the scheduler is down */
+    int64_t core_up_at;
+    uint64_t epoch;
+    struct rows rows;
+    struct decisions out;
+    struct event *inbox;
+    size_t inbox_count;
+    size_t inbox_capacity;
+    uint64_t last_request;
+    int64_t committed_us; /* when the last turn was */
+    int64_t latest_commit_us;
+    struct core_want wants[SIM_WANTS_MAX];
+    struct known_run known[SIM_WANTS_MAX];
+    struct core *shadow; /* rebuilt from the rows, to be compared at the end of the turn */
+    struct tries *tries; /* check_rows.c */
+
+    struct core_pool pools[SIM_POOLS_MAX];
+    size_t pool_count;
+    struct sim_dag dags[SIM_DAGS_MAX];
+    size_t dag_count;
+    uint64_t last_version;
+
+    struct message *bag;
+    size_t bag_count;
+    size_t bag_capacity;
+    struct sim_worker *workers;
+    size_t worker_count;
+    size_t worker_capacity;
+    uint32_t seats;
+    int64_t reborn_at[SIM_SEATS_MAX];
+
+    struct token *tokens;
+    struct token *live;
+    struct promise *promises;
+    size_t promise_count;
+    size_t promise_capacity;
+    int triggers_left;
+    int backfills_left;
+
+    jmp_buf *failed;
+    char failure[1024];
+};
+
+/* run.c: false with sim->failure set when an invariant is broken. */
+bool sim_run(struct sim *sim, struct draws *draws);
+__attribute__((noreturn, format(printf, 2, 3))) void sim_fail(struct sim *sim, const char *format,
+                                                              ...);
+__attribute__((format(printf, 2, 3))) void sim_say(const struct sim *sim, const char *format, ...);
+
+/* dags.c */
+struct dag *sim_dag_make(struct sim *sim, const char *dag_id);
+
+/* clients.c */
+void clients_tick(struct sim *sim);
+void clients_calm(struct sim *sim);
+struct event *clients_ask(struct sim *sim, enum event_kind kind, enum promise_kind promise);
+void clients_load(struct sim *sim, struct sim_dag *file);
+bool clients_end(struct sim *sim); /* once backfills are over: no more runs; then true */
+
+/* loop.c */
+struct event *loop_inbox(struct sim *sim, enum event_kind kind);
+void loop_start(struct sim *sim);
+void loop_crash(struct sim *sim);
+void loop_tick(struct sim *sim);
+struct core *loop_restore(struct sim *sim, uint64_t epoch); /* from the rows */
+
+/* net.c */
+void net_send(struct sim *sim, struct message message);
+void net_tick(struct sim *sim);
+void net_drop_connection(struct sim *sim, uint32_t worker);
+
+/* workers.c */
+void workers_sit_down(struct sim *sim);
+void workers_tick(struct sim *sim);
+void workers_take(struct sim *sim, const struct message *message);
+void workers_welcome(struct sim *sim, uint32_t worker);
+void workers_hang_up(struct sim *sim, uint32_t worker);
+bool workers_are_done(const struct sim *sim);
+uint32_t workers_find(const struct sim *sim, const char *instance);
+void workers_calm(struct sim *sim);
+struct token *token_get(struct sim *sim, const char *text);
+
+/* naive.c: a trigger rule read off the states of all upstreams. */
+enum naive_verdict { NAIVE_WAIT, NAIVE_RUN, NAIVE_SKIP, NAIVE_UPSTREAM_FAILED };
+enum naive_verdict naive_rule(enum trigger_rule rule, const enum task_state *upstreams,
+                              uint32_t count);
+
+/* look.c: reading the rows. */
+enum slot look_slot(const struct dag_task *spec);
+size_t look_pool(const struct sim *sim, const char *name);
+struct task_row *look_task(const struct stored_run *run, uint32_t task, int32_t map_index);
+/* What a task's trigger rule says of the states its upstreams have in the rows. */
+enum naive_verdict look_verdict(const struct stored_run *run, uint32_t task);
+const struct dag_row *look_dag(const struct sim *sim, const char *dag_id);
+const struct dag *look_version(const struct sim *sim, const char *dag_id); /* the current one */
+const struct backfill_row *look_backfill(const struct sim *sim, int64_t id);
+
+/* check_rows.c: each decision against the rows as they were. */
+void check_decision(struct sim *sim, const struct decision *decision);
+/* check_state.c: the rows as they are after a commit. */
+void check_committed(struct sim *sim);
+/* check_acts.c: what goes out, and what really runs. */
+void check_start(struct sim *sim, const struct decision_start *start);
+void check_ack(struct sim *sim, const struct token *token);
+void check_reply(struct sim *sim, const struct decision_reply *reply);
+void check_promises(struct sim *sim);
+void check_process(struct sim *sim, const struct token *token);
+/* check_end.c: once all is over. */
+void check_end(struct sim *sim);
+
+/* replay.c */
+void replay_begin(struct sim *sim);
+void replay_end(struct sim *sim, const struct turn *turn);
+
+#endif
