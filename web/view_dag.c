@@ -132,6 +132,14 @@ static void write_details(struct jw *w, const struct view_dag *view)
     view_version(w, view->row->dag_id, view->version->number, view->version->created_at_us);
 }
 
+static bool has_task_limits(const struct dag *dag)
+{
+    for (uint32_t i = 0; i < dag->task_count; i++)
+        if (dag->tasks[i].max_active_tis_per_dag > 0 || dag->tasks[i].max_active_tis_per_dagrun > 0)
+            return true;
+    return false;
+}
+
 void view_dag(struct jw *w, const struct view_dag *view)
 {
     const struct dag_row *row = view->row;
@@ -154,7 +162,7 @@ void view_dag(struct jw *w, const struct view_dag *view)
     jw_kv_int(w, "max_active_tasks", dag == NULL ? concurrency_default : dag->max_active_tasks);
     jw_kv_int(w, "max_active_runs", dag == NULL ? concurrency_default : dag->max_active_runs);
     jw_kv_int(w, "max_consecutive_failed_dag_runs", dag == NULL ? 0 : dag->max_failed_in_row);
-    jw_kv_bool(w, "has_task_concurrency_limits", false);
+    jw_kv_bool(w, "has_task_concurrency_limits", dag != NULL && has_task_limits(dag));
     jw_kv_bool(w, "has_import_errors", view->has_import_errors);
     if (view->version != NULL)
         write_details(w, view);

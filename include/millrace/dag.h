@@ -75,6 +75,9 @@ struct dag_task {
     int64_t max_retry_delay_us;   /* 0 = only the general cap of a day */
     int64_t execution_timeout_us; /* 0 = none */
 
+    int64_t max_active_tis_per_dag;    /* active instances in all runs; 0 = no limit */
+    int64_t max_active_tis_per_dagrun; /* in one run; 0 = no limit */
+
     const char *pool; /* "default_pool" */
     int64_t pool_slots;
     int64_t priority_weight; /* as written */

@@ -33,6 +33,7 @@ void dags_free(struct core *core, struct dag_entry *entry)
     dag_unref(entry->current);
     arena_release(&entry->arena);
     free(entry->pause_reason);
+    limits_free(entry);
     free(entry);
 }
 

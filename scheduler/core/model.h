@@ -86,6 +86,27 @@ struct ready_queue {
     struct heap tasks;
 };
 
+/* max_active_tis_per_dag of one task, and how many instances are active. */
+struct task_limit {
+    char *task_id;
+    int64_t max;
+    int64_t active;
+    struct task_lot *lots; /* of runs in which instances wait */
+    UT_hash_handle hh;     /* by task_id, in its dag_entry */
+};
+
+/* The ready instances of a task with a limit, in one run. */
+struct task_lot {
+    struct task_limit *limit; /* NULL = only the run's */
+    int64_t max;              /* max_active_tis_per_dagrun; 0 = no limit */
+    int64_t active;
+    struct heap tasks;
+    struct task *scout; /* the best of them while there is room: it stands in a ready_queue */
+    bool is_listed;     /* in limit->lots */
+    struct task_lot *prev;
+    struct task_lot *next;
+};
+
 /* How many upstreams have ended how. */
 struct tally {
     uint32_t success;
@@ -123,10 +144,11 @@ struct task {
     int64_t retry_at_us;
     int64_t wait_since_us; /* sensors, as in task_row */
     int64_t pokes;
-    bool has_poked;         /* in this try: its attempt's row is there, and opened again */
-    struct heap_node ready; /* in a ready_queue */
-    struct timer timer;     /* TIMER_RETRY or TIMER_WAIT */
-    struct waiter *waiter;  /* deferred until another DAG's run comes to something, or NULL */
+    bool has_poked;           /* in this try: its attempt's row is there, and opened again */
+    struct heap_node ready;   /* in a ready_queue */
+    struct heap_node waiting; /* in a task_lot */
+    struct timer timer;       /* TIMER_RETRY or TIMER_WAIT */
+    struct waiter *waiter;    /* deferred until another DAG's run comes to something, or NULL */
     struct attempt_live *attempt;
     json_t *outputs; /* NULL unless a template of the DAG reads them */
 };
@@ -146,6 +168,7 @@ struct run {
     uint32_t stopping; /* attempts told to stop: the run stays in memory until they have ended */
     struct ready_queue **queues;
     size_t queue_count;
+    struct task_lot **lots;   /* one per task, those without limit NULL; NULL = none so far */
     struct heap_node queued;  /* among the runs that may start, of its DAG or backfill */
     struct timer timer;       /* queued: TIMER_RUN; running: TIMER_RUN_TIMEOUT */
     json_t *conf;             /* parsed when first needed */
@@ -168,6 +191,7 @@ struct dag_entry {
     int64_t live_runs;         /* queued or running, without those of backfills */
     int64_t running_runs;      /* of these */
     struct heap queued;        /* runs that may start */
+    struct task_limit *limits; /* of its tasks */
     bool is_starting;          /* within dags_start_runs() */
     struct backfill *backfill; /* the one that is not completed, or NULL */
     struct timer timer;        /* in core->dag_timers: its next interval's end */

@@ -145,12 +145,26 @@ bool pool_fits(const struct pool *pool, int64_t slots);
 
 /* ready.c */
 void ready_push(struct core *core, struct task *task);
-void ready_remove(struct task *task);
+void ready_remove(struct core *core, struct task *task);
 void ready_run_limit(struct run *run); /* its active count has changed */
 void ready_dispatch(struct core *core);
 const char *ready_why(struct core *core, const struct task *task); /* why it waits */
 void ready_release(struct run *run);
 void ready_free(struct core *core);
+
+bool ready_is_before(const struct task *a, const struct task *b);
+void ready_enqueue(struct core *core, struct task *task); /* whatever its limits say */
+void ready_dequeue(struct task *task);
+
+/* limits.c */
+bool limits_apply(const struct task *task);
+void limits_push(struct core *core, struct task *task);
+void limits_remove(struct core *core, struct task *task);
+void limits_taken(struct core *core, struct task *task); /* out of the run's ready ones */
+void limits_count(struct core *core, struct task *task, int64_t by); /* active */
+const char *limits_why(struct core *core, const struct task *task);
+void limits_release(struct run *run);
+void limits_free(struct dag_entry *entry);
 
 /* workers.c */
 struct worker *workers_get(struct core *core, const char *instance);

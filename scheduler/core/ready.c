@@ -8,7 +8,7 @@
 
 /* Priority; backfills after all else, so that a long one never starves what is due; then the older
  * interval, the older run, the order in the file, the order of mapped items. */
-static bool task_is_before(const struct task *a, const struct task *b)
+bool ready_is_before(const struct task *a, const struct task *b)
 {
     int64_t weight_a = task_spec(a)->priority_weight_total;
     int64_t weight_b = task_spec(b)->priority_weight_total;
@@ -28,8 +28,8 @@ static bool task_is_before(const struct task *a, const struct task *b)
 
 static bool node_is_before(const struct heap_node *a, const struct heap_node *b)
 {
-    return task_is_before(HEAP_ENTRY_CONST(a, struct task, ready),
-                          HEAP_ENTRY_CONST(b, struct task, ready));
+    return ready_is_before(HEAP_ENTRY_CONST(a, struct task, ready),
+                           HEAP_ENTRY_CONST(b, struct task, ready));
 }
 
 static struct task *best_of_queue(const struct ready_queue *queue)
@@ -39,8 +39,8 @@ static struct task *best_of_queue(const struct ready_queue *queue)
 
 static bool queue_is_before(const struct heap_node *a, const struct heap_node *b)
 {
-    return task_is_before(best_of_queue(HEAP_ENTRY_CONST(a, struct ready_queue, node)),
-                          best_of_queue(HEAP_ENTRY_CONST(b, struct ready_queue, node)));
+    return ready_is_before(best_of_queue(HEAP_ENTRY_CONST(a, struct ready_queue, node)),
+                           best_of_queue(HEAP_ENTRY_CONST(b, struct ready_queue, node)));
 }
 
 static struct lane *find_lane(struct core *core, const struct dag_task *spec)
@@ -96,7 +96,7 @@ static void place_queue(struct ready_queue *queue)
         heap_remove(&queue->lane->queues, &queue->node);
 }
 
-void ready_push(struct core *core, struct task *task)
+void ready_enqueue(struct core *core, struct task *task)
 {
     struct ready_queue *queue = find_queue(task->run, find_lane(core, task_spec(task)));
 
@@ -104,7 +104,7 @@ void ready_push(struct core *core, struct task *task)
     place_queue(queue);
 }
 
-void ready_remove(struct task *task)
+void ready_dequeue(struct task *task)
 {
     struct run *run = task->run;
 
@@ -119,6 +119,22 @@ void ready_remove(struct task *task)
         place_queue(queue);
         return;
     }
+}
+
+void ready_push(struct core *core, struct task *task)
+{
+    if (limits_apply(task))
+        limits_push(core, task);
+    else
+        ready_enqueue(core, task);
+}
+
+void ready_remove(struct core *core, struct task *task)
+{
+    if (task->waiting.place != 0)
+        limits_remove(core, task);
+    else if (task->ready.place != 0)
+        ready_dequeue(task);
 }
 
 void ready_run_limit(struct run *run)
@@ -158,7 +174,10 @@ void ready_dispatch(struct core *core)
         if (best == NULL)
             return;
         struct ready_queue *queue = HEAP_ENTRY(heap_top(&best->queues), struct ready_queue, node);
-        attempts_new(core, pop(queue), workers[best->slot]);
+        struct task *task = pop(queue);
+        if (limits_apply(task))
+            limits_taken(core, task);
+        attempts_new(core, task, workers[best->slot]);
         tasks_settle(core); /* an attempt whose templates don't render has ended already */
     }
 }
@@ -176,6 +195,9 @@ const char *ready_why(struct core *core, const struct task *task)
     if (!run_has_room(task->run))
         return reason_format(core, "max_active_tasks: %lld/%lld", (long long)task->run->active,
                              (long long)task->run->dag->max_active_tasks);
+    const char *limit = limits_why(core, task);
+    if (limit != NULL)
+        return limit;
     if (!pool_fits(pool, spec->pool_slots))
         return reason_format(core, "pool_full: %s %lld/%lld", pool->name, (long long)pool->used,
                              (long long)pool->slots);
@@ -187,6 +209,7 @@ const char *ready_why(struct core *core, const struct task *task)
 
 void ready_release(struct run *run)
 {
+    limits_release(run);
     for (size_t i = 0; i < run->queue_count; i++) {
         struct ready_queue *queue = run->queues[i];
         if (queue->node.place != 0)

@@ -170,6 +170,7 @@ static void restore_task(struct core *core, struct task *task, const struct task
         break;
     case RECOVER_BIND:
         run->active++;
+        limits_count(core, task, 1);
         if (row->state == TASK_RESTARTING)
             bind_stopping(core, task, attempts->live);
         else
@@ -196,6 +197,7 @@ static void restore_task(struct core *core, struct task *task, const struct task
     case RECOVER_LOST:
     case RECOVER_STOPPED:
         run->active++;
+        limits_count(core, task, 1);
         break;
     }
 }

@@ -105,7 +105,7 @@ void task_count_removed(struct task *task, bool is_removed)
 }
 
 /* What the run counts of its tasks. */
-static void count_change(struct task *task, enum task_state from)
+static void count_change(struct core *core, struct task *task, enum task_state from)
 {
     struct run *run = task->run;
     struct mapping *mapping = task_node(task)->mapping;
@@ -116,6 +116,7 @@ static void count_change(struct task *task, enum task_state from)
     if (mapping != NULL)
         mapping->waiting += waiting;
     run->active += is_active(task->state) - is_active(from);
+    limits_count(core, task, is_active(task->state) - is_active(from));
     run->unfinished = run->unfinished + was_final - task_state_is_final(task->state);
     if ((from == TASK_REMOVED) != (task->state == TASK_REMOVED))
         task_count_removed(task, task->state == TASK_REMOVED);
@@ -175,7 +176,7 @@ void task_move(struct core *core, struct task *task, enum task_state to, const c
     if (from == TASK_UP_FOR_RESCHEDULE || from == TASK_DEFERRED)
         wait_left(core, task);
     task->state = to;
-    count_change(task, from);
+    count_change(core, task, from);
     if (task_state_is_final(to)) {
         if (task->ended_at_us == 0)
             task->ended_at_us = core->now_us;
@@ -287,8 +288,7 @@ static void tell_downstreams(struct core *core, const struct task *task)
 /* Takes a task out of whatever would move it on, and tells its attempt to stop. */
 static void withdraw(struct core *core, struct task *task, const char *reason)
 {
-    if (task->ready.place != 0)
-        ready_remove(task);
+    ready_remove(core, task);
     timer_disarm(&core->timers, &task->timer);
     if (task->attempt != NULL)
         attempts_stop(core, task->attempt, reason);

@@ -47,6 +47,10 @@ static const char *const weight_rules[] = {
      .choices = weight_rules,                                                                      \
      .doc = "Whose weights are added to the task's own: those of all tasks downstream, of all "    \
             "upstream, or nobody's (absolute)."},                                                  \
+    {.key = "max_active_tis_per_dag", .type = OPTION_INT, .min = 1, .max = 1000000,                \
+     .doc = "How many instances of the task go on at once in all runs of the DAG together."},      \
+    {.key = "max_active_tis_per_dagrun", .type = OPTION_INT, .min = 1, .max = 1000000,             \
+     .doc = "How many instances of the task go on at once in one run, where it is mapped."},       \
     {.key = "trigger_rule", .type = OPTION_ENUM, .fallback = "\"all_success\"",                    \
      .choices = trigger_rules, .doc = "What the states of its upstreams must be for it to start."}, \
     {.key = "env", .type = OPTION_MAP, .flags = OPTION_TEMPLATE,                                   \
@@ -130,6 +134,8 @@ static const struct option dag_options[] = {
         {"retry_interval", "retry_delay"}, {"retry", "retries"}, {"max_retries", "retries"},       \
         {"retry_policy", "retries"}, {"priority", "priority_weight"}, {"environment", "env"},      \
         {"max_retry_delay_sec", "max_retry_delay"}, {"exit_codes", "retry_exit_codes"},            \
+        {"task_concurrency", "max_active_tis_per_dag"},                                            \
+        {"max_active_tis", "max_active_tis_per_dag"},                                              \
     {                                                                                              \
         "retry_on_exit_code", "retry_exit_codes"                                                   \
     }

@@ -164,6 +164,10 @@ static void set_task(struct dag *dag, struct dag_task *task, struct str key, str
         task->pool = arena_str(&dag->arena, value).ptr;
     else if (str_is(key, "pool_slots"))
         task->pool_slots = number(value);
+    else if (str_is(key, "max_per_dag"))
+        task->max_active_tis_per_dag = number(value);
+    else if (str_is(key, "max_per_run"))
+        task->max_active_tis_per_dagrun = number(value);
     else if (str_is(key, "weight"))
         task->priority_weight_total = number(value);
     else if (str_is(key, "retry_exit_codes"))

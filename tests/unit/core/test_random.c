@@ -48,6 +48,7 @@ static struct dag *random_dag(const char *dag_id)
                    chance(4), i, chance(2) == 0 ? "small" : "default_pool", i, 1 + chance(2), i,
                    chance(3) == 0 ? "noop" : "command");
     }
+    buf_add_text(&text, "t0.max_per_dag = 2\n");
     buf_printf(&text, "max_active_runs = %u; max_active_tasks = %u\n", 1 + chance(3),
                1 + chance(5));
     if (chance(2) == 0)
@@ -62,6 +63,7 @@ static void check_limits(const struct world *world)
 {
     int64_t pool_used = 0;
     int64_t running[8] = {0};
+    int64_t firsts[8] = {0};
 
     for (size_t i = 0; i < world->rows.run_count; i++) {
         const struct stored_run *run = &world->rows.runs[i];
@@ -70,6 +72,7 @@ static void check_limits(const struct world *world)
             if (run->tasks[t].state != TASK_QUEUED && run->tasks[t].state != TASK_RUNNING)
                 continue;
             active++;
+            firsts[run->row.dag_id[1] - '0'] += t == 0;
             if (strcmp(run->dag->tasks[t].pool, "small") == 0)
                 pool_used += run->dag->tasks[t].pool_slots;
         }
@@ -78,6 +81,7 @@ static void check_limits(const struct world *world)
             running[run->row.dag_id[1] - '0']++;
     }
     assert_true(pool_used <= 3);
+    assert_true(firsts[0] <= 2 && firsts[1] <= 2);
     /* A run that began under a former version's higher limit goes on. */
     for (int d = 0; d < 2; d++) {
         int64_t limit = 0;
