@@ -2,6 +2,7 @@
 #include "scheduler/store/statements.h"
 
 #include "base/mem.h"
+#include "scheduler/store/latest.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@ struct commit {
     struct store *store;
     int64_t now_us;
     int64_t seq; /* of the newest transition written so far */
+    struct latest latest;
     struct err *err;
 };
 
@@ -145,6 +147,35 @@ static bool insert_task_row(struct commit *commit, const struct task_row *row)
     return bind_run(&bind, commit->err);
 }
 
+/* As both TASK_SET and TASK_PUT take them. */
+static void bind_task_row(struct bind *bind, const struct task_row *row)
+{
+    bind_int(bind, row->run);
+    bind_int(bind, row->task);
+    bind_int(bind, row->map_index);
+    bind_text(bind, task_state_name(row->state));
+    bind_int(bind, row->try_number);
+    bind_int(bind, row->max_tries);
+    bind_time(bind, row->scheduled_at_us);
+    bind_time(bind, row->queued_at_us);
+    bind_time(bind, row->started_at_us);
+    bind_time(bind, row->ended_at_us);
+    bind_time(bind, row->retry_at_us);
+    bind_text(bind, row->reason);
+    bind_time(bind, row->wait_since_us);
+    bind_int(bind, row->pokes);
+}
+
+/* A task of a new run that this turn takes further: its row is inserted as it will be. */
+static bool put_task(struct commit *commit, const struct task_row *row)
+{
+    struct bind bind = bind_begin(commit->store, STATEMENT_TASK_PUT);
+
+    bind_task_row(&bind, row);
+    bind_text(&bind, row->task_id);
+    return bind_run(&bind, commit->err);
+}
+
 static bool insert_task(struct commit *commit, int64_t run, const struct dag *dag, uint32_t task,
                         int64_t tries)
 {
@@ -166,9 +197,11 @@ static bool write_run_new(struct commit *commit, const struct decision *decision
 
     if (!insert_run(commit, row))
         return false;
-    for (uint32_t i = 0; i < dag->task_count; i++)
-        if (!insert_task(commit, row->id, dag, i, 0))
+    for (uint32_t i = 0; i < dag->task_count; i++) {
+        const struct task_row *last = latest_take(&commit->latest, row->id, i);
+        if (last != NULL ? !put_task(commit, last) : !insert_task(commit, row->id, dag, i, 0))
             return false;
+    }
     return write_transition(commit, &change);
 }
 
@@ -245,24 +278,14 @@ static bool write_task(struct commit *commit, const struct decision *decision)
     enum task_state from = decision->as.task.from;
     struct change change = {row->run, row, task_state_name(from), task_state_name(row->state),
                             row->reason};
-    struct bind bind = bind_begin(commit->store, STATEMENT_TASK_SET);
 
-    bind_int(&bind, row->run);
-    bind_int(&bind, row->task);
-    bind_int(&bind, row->map_index);
-    bind_text(&bind, task_state_name(row->state));
-    bind_int(&bind, row->try_number);
-    bind_int(&bind, row->max_tries);
-    bind_time(&bind, row->scheduled_at_us);
-    bind_time(&bind, row->queued_at_us);
-    bind_time(&bind, row->started_at_us);
-    bind_time(&bind, row->ended_at_us);
-    bind_time(&bind, row->retry_at_us);
-    bind_text(&bind, row->reason);
-    bind_time(&bind, row->wait_since_us);
-    bind_int(&bind, row->pokes);
-    return bind_run_one(&bind, commit->err) &&
-           (from == row->state || decision->as.task.is_quiet || write_transition(commit, &change));
+    if (!latest_is_done(&commit->latest, decision)) {
+        struct bind bind = bind_begin(commit->store, STATEMENT_TASK_SET);
+        bind_task_row(&bind, row);
+        if (!bind_run_one(&bind, commit->err))
+            return false;
+    }
+    return from == row->state || decision->as.task.is_quiet || write_transition(commit, &change);
 }
 
 static bool drop_unmapped(struct commit *commit, const struct task_row *row)
@@ -539,7 +562,10 @@ bool store_commit(struct store *store, const struct decisions *decisions, int64_
         needed = is_durable(&decisions->items[i]);
     if (!needed)
         return true;
-    if (!write_all(&commit, decisions)) {
+    latest_find(&commit.latest, decisions);
+    bool ok = write_all(&commit, decisions);
+    latest_release(&commit.latest);
+    if (!ok) {
         /* The transaction stays open until the process ends: rolling back could touch the disk. */
         store->is_broken = true;
         return false;

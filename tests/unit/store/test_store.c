@@ -374,6 +374,71 @@ static void test_expanding_replaces_the_unmapped_row(void **context)
     store_close(store);
 }
 
+static struct decision task_change(int64_t run, enum task_state from, enum task_state to)
+{
+    struct decision decision = {.kind = DECIDE_TASK};
+
+    decision.as.task.from = from;
+    decision.as.task.row = (struct task_row){.run = run,
+                                             .map_index = -1,
+                                             .task_id = "extract",
+                                             .state = to,
+                                             .try_number = to == TASK_NONE ? 0 : 1,
+                                             .max_tries = 2,
+                                             .reason = task_state_name(to)};
+    return decision;
+}
+
+/* What happens to a task within one turn: its row is the last one, and no transition is lost. */
+static void test_changes_of_one_turn_leave_the_last_row_and_each_transition(void **context)
+{
+    (void)context;
+    struct store *store = store_open(state, &err);
+    struct decision items[8] = {
+        {.kind = DECIDE_RUN_NEW},
+        task_change(2, TASK_NONE, TASK_SCHEDULED),
+        task_change(2, TASK_SCHEDULED, TASK_QUEUED),
+        task_change(1, TASK_NONE, TASK_SCHEDULED),
+        task_change(1, TASK_SCHEDULED, TASK_QUEUED),
+        {.kind = DECIDE_RUN_RESET},
+        task_change(1, TASK_NONE, TASK_SCHEDULED),
+        task_change(1, TASK_SCHEDULED, TASK_QUEUED),
+    };
+
+    commit_dag_and_run(store, 1, 100);
+    items[0].as.run.row = make_run(2, 200);
+    items[0].as.run.dag = &dag;
+    items[5].as.run.row = make_run(1, 100);
+    items[5].as.run.from = RUN_QUEUED;
+    items[5].as.run.dag = &dag;
+    /* Without the reset, rows of the new run are inserted as they will be. */
+    assert_true(commit(store, items, 3));
+    assert_int_equal(query("SELECT count(*) FROM task_instance WHERE run = 2"), 2);
+    assert_int_equal(query("SELECT count(*) FROM task_instance WHERE run = 2 AND task = 0"
+                           " AND state = 'queued' AND try_number = 1 AND max_tries = 2"
+                           " AND reason = 'queued' AND task_id = 'extract'"),
+                     1);
+    assert_int_equal(query("SELECT count(*) FROM task_instance WHERE run = 2 AND task = 1"
+                           " AND state = 'none' AND try_number = 0"),
+                     1);
+    assert_int_equal(query("SELECT count(*) FROM transition WHERE run = 2 AND task = 0"), 2);
+    /* A reset reads the tries of what came before it, and replaces its rows. */
+    assert_true(commit(store, &items[3], 5));
+    assert_int_equal(query("SELECT count(*) FROM task_instance WHERE run = 1 AND task = 0"
+                           " AND state = 'queued'"),
+                     1);
+    assert_int_equal(query("SELECT count(*) FROM transition WHERE run = 1 AND task = 0"), 5);
+    assert_int_equal(query("SELECT max(seq) FROM transition"), store_last_seq(store));
+    /* A new run and a reset in one turn. */
+    items[0].as.run.row = make_run(3, 300);
+    items[1].as.task.row.run = items[2].as.task.row.run = 3;
+    assert_true(commit(store, items, 8));
+    assert_int_equal(query("SELECT count(*) FROM task_instance WHERE run = 3 AND task = 0"
+                           " AND state = 'queued'"),
+                     1);
+    store_close(store);
+}
+
 static void test_attempt_end_is_kept(void **context)
 {
     (void)context;
@@ -752,6 +817,7 @@ int main(void)
         TEST(test_new_run_is_loaded_as_it_was),
         TEST(test_updates_write_rows_and_transitions),
         TEST(test_expanding_replaces_the_unmapped_row),
+        TEST(test_changes_of_one_turn_leave_the_last_row_and_each_transition),
         TEST(test_attempt_end_is_kept),
         TEST(test_update_of_a_missing_row_fails),
         TEST(test_reset_starts_again_and_keeps_tries),
