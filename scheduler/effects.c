@@ -5,6 +5,7 @@
 #include "scheduler/peers.h"
 
 #include <assert.h>
+#include <string.h>
 
 /* The members of the rendered document, {"options":…,"env":…}, become members of this one. */
 static void add_rendered(struct jw *w, const char *rendered)
@@ -19,56 +20,131 @@ static void add_rendered(struct jw *w, const char *rendered)
     }
 }
 
-void effects_write_start(const struct decision_start *start, struct buf *out)
+static void write_attempt(const struct decision_start *start, struct buf *out)
+{
+    struct jw w = {.out = out};
+
+    jw_begin_object(&w);
+    jw_kv_string(&w, "token", start->attempt.token);
+    jw_kv_string(&w, "task_id", start->task->task_id);
+    jw_kv_int(&w, "task", start->attempt.task);
+    jw_kv_int(&w, "try_number", start->attempt.try_number);
+    jw_kv_int(&w, "map_index", start->attempt.map_index);
+    jw_kv_string(&w, "task_kind", start->task->kind->name);
+    jw_kv_int(&w, "timeout", start->task->execution_timeout_us);
+    add_rendered(&w, start->attempt.rendered);
+    jw_end_object(&w);
+}
+
+static void begin_start(const struct decision_start *start, struct buf *out)
 {
     struct jw w = {.out = out};
 
     jw_begin_object(&w);
     jw_kv_string(&w, "kind", MESSAGE_START);
-    jw_kv_string(&w, "token", start->attempt.token);
     jw_kv_string(&w, "worker", start->worker);
     jw_kv_string(&w, "dag_id", start->run.dag_id);
-    jw_kv_string(&w, "task_id", start->task->task_id);
     jw_kv_string(&w, "run_id", start->run.run_id);
     jw_kv_int(&w, "run", start->attempt.run);
-    jw_kv_int(&w, "task", start->attempt.task);
-    jw_kv_int(&w, "try_number", start->attempt.try_number);
-    jw_kv_int(&w, "map_index", start->attempt.map_index);
     jw_kv_int(&w, "logical_date", start->run.logical_date_us);
     jw_kv_int(&w, "interval_start", start->run.interval_start_us);
     jw_kv_int(&w, "interval_end", start->run.interval_end_us);
     jw_kv_string(&w, "timezone", start->dag->timezone);
-    jw_kv_string(&w, "task_kind", start->task->kind->name);
-    add_rendered(&w, start->attempt.rendered);
-    jw_kv_int(&w, "timeout", start->task->execution_timeout_us);
-    jw_end_object(&w);
+    buf_add_text(out, ",\"attempts\":[");
 }
 
-static void send_start(struct scheduler *scheduler, const struct decision_start *start)
-{
-    struct buf *out = peers_worker_out(scheduler->peers, start->worker);
+/* The frame that a turn's starts (of one run) or acknowledgements go into, as long as they are for
+ * one worker. */
+struct batch {
+    struct scheduler *scheduler;
+    enum decision_kind kind;
+    const char *worker; /* NULL = none is open */
+    int64_t run;        /* DECIDE_START */
+    struct buf *out;    /* NULL = that worker is not connected */
+    size_t frame;
+};
 
-    if (out == NULL)
+static void batch_close(struct batch *batch)
+{
+    if (batch->worker != NULL && batch->out != NULL) {
+        buf_add_text(batch->out, "]}");
+        wire_end(batch->out, batch->frame);
+    }
+    batch->worker = NULL;
+}
+
+static void batch_open(struct batch *batch, const struct decision *decision)
+{
+    bool is_start = decision->kind == DECIDE_START;
+
+    batch->kind = decision->kind;
+    batch->worker = is_start ? decision->as.start.worker : decision->as.token.worker;
+    batch->run = is_start ? decision->as.start.attempt.run : 0;
+    batch->out = peers_worker_out(batch->scheduler->peers, batch->worker);
+    if (batch->out == NULL)
         return;
-    size_t frame = wire_begin(out);
-    effects_write_start(start, out);
-    wire_end(out, frame);
+    batch->frame = wire_begin(batch->out);
+    if (is_start)
+        begin_start(&decision->as.start, batch->out);
+    else
+        buf_add_text(batch->out, "{\"kind\":\"" MESSAGE_ACK "\",\"tokens\":[");
 }
 
-static void send_token(struct scheduler *scheduler, const char *kind, const char *worker,
-                       const char *token, const char *reason)
+static bool batch_fits(const struct batch *batch, const struct decision *decision)
 {
-    struct buf *out = peers_worker_out(scheduler->peers, worker);
+    if (batch->worker == NULL || batch->kind != decision->kind)
+        return false;
+    if (batch->out != NULL && batch->out->len - batch->frame > MESSAGES_BATCH_BYTES)
+        return false;
+    if (decision->kind == DECIDE_START)
+        return batch->run == decision->as.start.attempt.run &&
+               strcmp(batch->worker, decision->as.start.worker) == 0;
+    return strcmp(batch->worker, decision->as.token.worker) == 0;
+}
+
+/* Where to add the next item to; NULL if its worker is not connected. */
+static struct buf *batch_item(struct batch *batch, const struct decision *decision)
+{
+    bool fits = batch_fits(batch, decision);
+
+    if (!fits) {
+        batch_close(batch);
+        batch_open(batch, decision);
+    } else if (batch->out != NULL) {
+        buf_add_char(batch->out, ',');
+    }
+    return batch->out;
+}
+
+static void send_start(struct batch *batch, const struct decision *decision)
+{
+    struct buf *out = batch_item(batch, decision);
+
+    if (out != NULL)
+        write_attempt(&decision->as.start, out);
+}
+
+static void send_ack(struct batch *batch, const struct decision *decision)
+{
+    struct buf *out = batch_item(batch, decision);
+    struct jw w = {.out = out};
+
+    if (out != NULL)
+        jw_string(&w, decision->as.token.token);
+}
+
+static void send_stop(struct scheduler *scheduler, const struct decision *decision)
+{
+    struct buf *out = peers_worker_out(scheduler->peers, decision->as.token.worker);
 
     if (out == NULL)
         return;
     size_t frame = wire_begin(out);
     struct jw w = {.out = out};
     jw_begin_object(&w);
-    jw_kv_string(&w, "kind", kind);
-    jw_kv_string(&w, "token", token);
-    if (reason != NULL)
-        jw_kv_string(&w, "reason", reason);
+    jw_kv_string(&w, "kind", MESSAGE_STOP);
+    jw_kv_string(&w, "token", decision->as.token.token);
+    jw_kv_string(&w, "reason", decision->as.token.reason);
     jw_end_object(&w);
     wire_end(out, frame);
 }
@@ -104,22 +180,19 @@ static void send_reply(struct scheduler *scheduler, const struct decision_reply 
     wire_end(out, frame);
 }
 
-static void act(struct scheduler *scheduler, const struct decision *decision)
+static void act(struct batch *batch, const struct decision *decision)
 {
     switch (decision->kind) {
     case DECIDE_START:
-        send_start(scheduler, &decision->as.start);
+        send_start(batch, decision);
         return;
     case DECIDE_STOP:
-        send_token(scheduler, MESSAGE_STOP, decision->as.token.worker, decision->as.token.token,
-                   decision->as.token.reason);
-        return;
-    case DECIDE_ACK:
-        send_token(scheduler, MESSAGE_ACK, decision->as.token.worker, decision->as.token.token,
-                   NULL);
+        batch_close(batch);
+        send_stop(batch->scheduler, decision);
         return;
     case DECIDE_REPLY:
-        send_reply(scheduler, &decision->as.reply);
+        batch_close(batch);
+        send_reply(batch->scheduler, &decision->as.reply);
         return;
     case DECIDE_DAG:
     case DECIDE_VERSION:
@@ -134,6 +207,8 @@ static void act(struct scheduler *scheduler, const struct decision *decision)
     case DECIDE_BACKFILL_NEW:
     case DECIDE_BACKFILL:
         return; /* durable: the store's */
+    case DECIDE_ACK:
+        return; /* after all others */
     }
 }
 
@@ -141,8 +216,14 @@ void effects_carry_out(struct scheduler *scheduler, const struct decisions *deci
 {
     int64_t seq = store_last_seq(scheduler->store);
 
+    struct batch batch = {.scheduler = scheduler};
+
     for (size_t i = 0; i < decisions->count; i++)
-        act(scheduler, &decisions->items[i]);
+        act(&batch, &decisions->items[i]);
+    for (size_t i = 0; i < decisions->count; i++)
+        if (decisions->items[i].kind == DECIDE_ACK)
+            send_ack(&batch, &decisions->items[i]);
+    batch_close(&batch);
     if (seq != scheduler->notified_seq)
         peers_notify(scheduler->peers, seq);
     scheduler->notified_seq = seq;

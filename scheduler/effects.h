@@ -8,7 +8,4 @@
  * transitions. A worker that is not connected is told when it reconnects. */
 void effects_carry_out(struct scheduler *scheduler, const struct decisions *decisions);
 
-/* The `start` message (include/millrace/messages.h). */
-void effects_write_start(const struct decision_start *start, struct buf *out);
-
 #endif

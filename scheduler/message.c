@@ -110,22 +110,23 @@ static bool on_started(struct peer *peer, json_t *document)
     return true;
 }
 
-static bool on_ended(struct peer *peer, json_t *document)
+static bool add_result(struct peer *peer, json_t *document, const json_t *result,
+                       const char *worker)
 {
     struct scheduler *scheduler = peer->peers->scheduler;
-    const json_t *outputs = json_object_get(document, "outputs");
+    const json_t *outputs = json_object_get(result, "outputs");
     struct event_attempt_ended ended = {
-        .token = json_get_string(document, "token", NULL),
-        .exit_code = json_get_int(document, "exit_code", -1),
-        .signal = json_get_int(document, "signal", 0),
-        .started_at_us = json_get_int(document, "started_at", 0),
-        .ended_at_us = json_get_int(document, "ended_at", 0),
-        .reason = json_get_string(document, "reason", NULL),
-        .worker = arena_strdup(&scheduler->turn_arena, peer->instance),
+        .token = json_get_string(result, "token", NULL),
+        .exit_code = json_get_int(result, "exit_code", -1),
+        .signal = json_get_int(result, "signal", 0),
+        .started_at_us = json_get_int(result, "started_at", 0),
+        .ended_at_us = json_get_int(result, "ended_at", 0),
+        .reason = json_get_string(result, "reason", NULL),
+        .worker = worker,
     };
 
     if (ended.token == NULL ||
-        !outcome_parse(str_from(json_get_string(document, "outcome", "")), &ended.outcome))
+        !outcome_parse(str_from(json_get_string(result, "outcome", "")), &ended.outcome))
         return peer_refuse(peer, "`ended` without token or outcome");
     if (json_is_object(outputs)) {
         struct buf text = {0};
@@ -134,6 +135,19 @@ static bool on_ended(struct peer *peer, json_t *document)
         buf_release(&text);
     }
     inbox_add(scheduler, EVENT_ATTEMPT_ENDED, document)->as.attempt_ended = ended;
+    return true;
+}
+
+static bool on_ended(struct peer *peer, json_t *document)
+{
+    const json_t *results = json_object_get(document, "results");
+    const char *worker = arena_strdup(&peer->peers->scheduler->turn_arena, peer->instance);
+
+    if (!json_is_array(results))
+        return peer_refuse(peer, "`ended` without results");
+    for (size_t i = 0; i < json_array_size(results); i++)
+        if (!add_result(peer, document, json_array_get(results, i), worker))
+            return false;
     return true;
 }
 

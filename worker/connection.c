@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/unixsock.h"
 #include "base/wire.h"
+#include "millrace/messages.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -30,6 +31,8 @@ struct connection {
     struct connection_handler handler;
     struct link *link; /* NULL = not connected */
     struct buf out;
+    const char *list_kind; /* of the frame that is being filled with items; NULL = none is */
+    size_t list_frame;
     uv_timer_t retry;
     uint64_t retry_ms;
     int64_t down_since_us;
@@ -65,6 +68,7 @@ static void drop_link(struct connection *c)
     c->link = NULL;
     link->connection = NULL;
     c->down_since_us = clock_mono_us();
+    c->list_kind = NULL;
     buf_clear(&c->out);
     uv_close((uv_handle_t *)&link->pipe, link_closed);
 }
@@ -193,9 +197,37 @@ struct connection *connection_open(uv_loop_t *loop, const char *path,
     return c;
 }
 
+static void end_list(struct connection *c)
+{
+    if (c->list_kind == NULL)
+        return;
+    c->list_kind = NULL;
+    buf_add_text(&c->out, "]}");
+    wire_end(&c->out, c->list_frame);
+}
+
 struct buf *connection_out(struct connection *connection)
 {
+    end_list(connection);
     return &connection->out;
+}
+
+bool connection_has_frames(const struct connection *connection)
+{
+    return connection->out.len > 0;
+}
+
+void connection_add_item(struct connection *c, const char *kind, const char *list, struct str item)
+{
+    if (c->list_kind != kind || c->out.len - c->list_frame > MESSAGES_BATCH_BYTES) {
+        end_list(c);
+        c->list_kind = kind;
+        c->list_frame = wire_begin(&c->out);
+        buf_printf(&c->out, "{\"kind\":\"%s\",\"%s\":[", kind, list);
+    } else {
+        buf_add_char(&c->out, ',');
+    }
+    buf_add_str(&c->out, item);
 }
 
 static void written(uv_write_t *request, int status)
@@ -210,6 +242,7 @@ static void written(uv_write_t *request, int status)
 
 void connection_flush(struct connection *c)
 {
+    end_list(c);
     if (c->link == NULL)
         buf_clear(&c->out);
     if (c->out.len == 0)

@@ -27,6 +27,14 @@ struct connection *connection_open(uv_loop_t *loop, const char *path,
 /* Where to add frames to; what is added while there is no connection is dropped. */
 struct buf *connection_out(struct connection *connection);
 
+bool connection_has_frames(const struct connection *connection);
+
+/* Adds an item, a JSON document, to the frame {"kind": kind, list: [items]} that is being filled,
+ * or begins one. Such a frame ends where connection_out() or connection_flush() is called next, or
+ * where it has grown long; `kind` and `list` are constants. */
+void connection_add_item(struct connection *connection, const char *kind, const char *list,
+                         struct str item);
+
 /* Sends all that was added, in one write. */
 void connection_flush(struct connection *connection);
 

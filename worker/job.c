@@ -67,7 +67,6 @@ static void build_ended(struct job *job)
     struct jw w = {.out = &job->ended};
 
     jw_begin_object(&w);
-    jw_kv_string(&w, "kind", MESSAGE_ENDED);
     jw_kv_string(&w, "token", job->token);
     jw_kv_string(&w, "outcome", outcome_name(job->outcome));
     jw_kv_int(&w, "exit_code", job->exit_code);
@@ -81,8 +80,6 @@ static void build_ended(struct job *job)
         json_dump_canonical(job->outputs, &text);
         jw_kv_raw(&w, "outputs", buf_text(&text));
         buf_release(&text);
-    } else {
-        jw_kv_null(&w, "outputs");
     }
     jw_end_object(&w);
 }
@@ -99,8 +96,10 @@ static void end(struct job *job)
     job->ended_at_us = clock_wall_us();
     supervisor->last_ended_us = clock_mono_us();
     build_ended(job);
+    json_decref(job->run_start);
     json_decref(job->start);
     json_decref(job->outputs);
+    job->run_start = NULL;
     job->start = NULL;
     job->outputs = NULL;
     job->runner = NULL;
@@ -326,18 +325,31 @@ static bool check_numbers(const struct job *job, struct err *err)
     return true;
 }
 
-struct job *job_new(struct supervisor *supervisor, json_t *start, struct err *err)
+/* The attempt's document says all of itself. */
+static void add_run(json_t *attempt, json_t *start)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(start, key, value)
+    {
+        if (strcmp(key, "attempts") != 0)
+            (void)json_object_set(attempt, key, value);
+    }
+}
+
+struct job *job_new(struct supervisor *supervisor, json_t *start, json_t *attempt, struct err *err)
 {
     static const struct task_kind unknown = {.name = "unknown", .class = TASK_CLASS_COMMAND};
-    const char *token = json_get_string(start, "token", "");
-    const char *name = json_get_string(start, "task_kind", "");
+    const char *token = json_get_string(attempt, "token", "");
+    const char *name = json_get_string(attempt, "task_kind", "");
     struct job *job = mem_alloc(sizeof(*job));
 
     job->run = json_get_int(start, "run", 0);
-    job->task = json_get_int(start, "task", -1);
-    job->map_index = json_get_int(start, "map_index", -1);
-    job->try_number = json_get_int(start, "try_number", 0);
-    job->timeout_us = json_get_int(start, "timeout", 0);
+    job->task = json_get_int(attempt, "task", -1);
+    job->map_index = json_get_int(attempt, "map_index", -1);
+    job->try_number = json_get_int(attempt, "try_number", 0);
+    job->timeout_us = json_get_int(attempt, "timeout", 0);
     if (token[0] == '\0') {
         (void)err_set(err, ERR_BAD_REQUEST, "a start without a token");
         free(job);
@@ -349,16 +361,20 @@ struct job *job_new(struct supervisor *supervisor, json_t *start, struct err *er
     }
     job->supervisor = supervisor;
     job->token = mem_strdup(token);
-    job->start = json_incref(start);
+    job->run_start = json_incref(start);
+    job->start = json_incref(attempt);
     job->kind = task_kind_find(str_from(name));
-    job->class = job->kind == NULL ? TASK_CLASS_COMMAND
-                                   : task_kind_class(job->kind, json_object_get(start, "options"));
+    job->class = job->kind == NULL
+                     ? TASK_CLASS_COMMAND
+                     : task_kind_class(job->kind, json_object_get(attempt, "options"));
     job->exit_code = -1;
     job->log.fd = -1;
     if (job->kind == NULL) {
         job->kind = &unknown;
         job_judge(job, OUTCOME_FATAL, "this worker has no task kind %s", name);
     }
+    if (job->class != TASK_CLASS_SHARED)
+        add_run(attempt, start);
     HASH_ADD_KEYPTR(hh, supervisor->jobs, job->token, strlen(job->token), job);
     return job;
 }
@@ -370,6 +386,7 @@ void job_free(struct job *job)
         job->order->job = NULL;
     child_free(job->child);
     attempt_log_close(&job->log);
+    json_decref(job->run_start);
     json_decref(job->start);
     json_decref(job->outputs);
     buf_release(&job->ended);

@@ -57,7 +57,8 @@ struct job {
     enum job_state state;
     const struct task_kind *kind;
     enum task_class class;
-    json_t *start; /* the scheduler's document; options typed once started */
+    json_t *run_start; /* what the scheduler's `start` says of its run, and of other attempts */
+    json_t *start;     /* of this attempt; what has a process of its own has its run's too here */
 
     int64_t run; /* the numbers that name its log and folder */
     int64_t task;
@@ -90,10 +91,10 @@ struct job {
     struct job *next;
 };
 
-/* A job of a `start` document, which it takes a reference of and adds to; WAITING and in the table;
- * NULL (and nothing changed) where the document makes no sense. A kind that is not known gives a
- * job that is judged already. */
-struct job *job_new(struct supervisor *supervisor, json_t *start, struct err *err);
+/* A job of a `start` document and one of its attempts, WAITING and in the table; it takes
+ * references and may add to `attempt`. NULL (and nothing changed) where they make no sense. A kind
+ * that is not known gives a job that is judged already. */
+struct job *job_new(struct supervisor *supervisor, json_t *start, json_t *attempt, struct err *err);
 void job_free(struct job *job);
 
 struct job *job_find(struct supervisor *supervisor, const char *token);

@@ -37,6 +37,8 @@ struct runner {
     bool is_gone; /* the process was reaped: free once the handle is closed */
     struct buf in;
     struct buf out;
+    const json_t *list_start; /* shared: attempts of this `start` are being added to a frame */
+    size_t list_frame;
     struct runner *next;
 };
 
@@ -86,8 +88,18 @@ static void watch(struct runner *runner)
     (void)uv_poll_start(&runner->poll, events, on_socket);
 }
 
+static void end_list(struct runner *runner)
+{
+    if (runner->list_start == NULL)
+        return;
+    runner->list_start = NULL;
+    buf_add_text(&runner->out, "]}");
+    wire_end(&runner->out, runner->list_frame);
+}
+
 static void runner_flush(struct runner *runner)
 {
+    end_list(runner);
     if (runner->fd < 0 || runner->out.len == 0)
         return;
     while (runner->out.len > 0) {
@@ -193,6 +205,34 @@ void runner_fill(struct supervisor *supervisor)
         }
 }
 
+/* The `attempt` document for a shared runner: what the scheduler sent, attempts of one run in one
+ * frame. */
+static void hand_over_shared(struct runner *runner, const struct job *job)
+{
+    struct buf *out = &runner->out;
+    const char *key;
+    json_t *value;
+
+    if (runner->list_start == job->run_start &&
+        out->len - runner->list_frame < MESSAGES_BATCH_BYTES) {
+        buf_add_char(out, ',');
+    } else {
+        end_list(runner);
+        runner->list_start = job->run_start;
+        runner->list_frame = wire_begin(out);
+        buf_add_text(out, "{\"kind\":\"" MESSAGE_ATTEMPT "\"");
+        json_object_foreach(job->run_start, key, value)
+        {
+            if (strcmp(key, "kind") == 0 || strcmp(key, "attempts") == 0)
+                continue;
+            buf_printf(out, ",\"%s\":", key);
+            json_dump_ordered(value, out);
+        }
+        buf_add_text(out, ",\"attempts\":[");
+    }
+    json_dump_ordered(job->start, out);
+}
+
 /* The `attempt` document: what the scheduler sent, and what the worker adds. */
 static void hand_over(struct runner *runner, struct job *job)
 {
@@ -254,7 +294,7 @@ bool runner_start_shared(struct job *job)
         return false;
     }
     job->runner = supervisor->runners.shared;
-    hand_over(job->runner, job);
+    hand_over_shared(job->runner, job);
     return true;
 }
 
@@ -310,25 +350,31 @@ static void start_failed(struct runner *runner, const char *reason)
         supervisor_exit(supervisor, 1);
 }
 
-static void take_result(struct runner *runner, const json_t *document)
+static void take_result(struct runner *runner, const json_t *result)
 {
     struct job *job = runner->job;
     enum outcome outcome = OUTCOME_FAILED;
-    json_t *outputs = json_object_get(document, "outputs");
+    json_t *outputs = json_object_get(result, "outputs");
 
     if (runner->mode != RUNNER_DATA)
-        job = job_find(runner->supervisor, json_get_string(document, "token", ""));
+        job = job_find(runner->supervisor, json_get_string(result, "token", ""));
     if (runner->mode == RUNNER_DATA && !runner->is_ready)
-        start_failed(runner, json_get_string(document, "reason", ""));
+        start_failed(runner, json_get_string(result, "reason", ""));
     if (job == NULL || job->runner != runner)
         return; /* it was stopped meanwhile */
-    if (!outcome_parse(str_from(json_get_string(document, "outcome", "")), &outcome))
+    if (!outcome_parse(str_from(json_get_string(result, "outcome", "")), &outcome))
         log_error("result_unknown", "token=%s", job->token);
     if (!job->is_judged && json_object_size(outputs) > 0)
         job->outputs = json_incref(outputs);
-    job_judge(job, outcome, "%s", json_get_string(document, "reason", ""));
+    job_judge(job, outcome, "%s", json_get_string(result, "reason", ""));
     if (runner->mode != RUNNER_DATA)
         job_handle(job, JOB_FINISHED);
+}
+
+static void take_results(struct runner *runner, const json_t *results)
+{
+    for (size_t i = 0; i < json_array_size(results); i++)
+        take_result(runner, json_array_get(results, i));
 }
 
 static void take_frames(struct runner *runner)
@@ -345,7 +391,7 @@ static void take_frames(struct runner *runner)
             runner->is_ready = true;
             runner->supervisor->runners.is_proven |= runner->mode == RUNNER_DATA;
         } else if (strcmp(kind, MESSAGE_RESULT) == 0) {
-            take_result(runner, parsed);
+            take_results(runner, json_object_get(parsed, "results"));
         } else {
             log_error("runner_frame", "pid=%d kind=\"%s\"", (int)runner->child->pid, kind);
         }

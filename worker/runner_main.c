@@ -58,13 +58,25 @@ static void send_all(struct buf *out)
     buf_clear(out);
 }
 
+static size_t begin_results(struct buf *out)
+{
+    size_t frame = wire_begin(out);
+
+    buf_add_text(out, "{\"kind\":\"" MESSAGE_RESULT "\",\"results\":[");
+    return frame;
+}
+
+static void end_results(struct buf *out, size_t frame)
+{
+    buf_add_text(out, "]}");
+    wire_end(out, frame);
+}
+
 static void add_result(struct buf *out, const char *token, const struct result *result)
 {
     struct jw w = {.out = out};
-    size_t start = wire_begin(out);
 
     jw_begin_object(&w);
-    jw_kv_string(&w, "kind", MESSAGE_RESULT);
     jw_kv_string(&w, "token", token);
     jw_kv_string(&w, "outcome", outcome_name(result->outcome));
     jw_kv_string(&w, "reason", result->reason);
@@ -76,7 +88,6 @@ static void add_result(struct buf *out, const char *token, const struct result *
         buf_release(&text);
     }
     jw_end_object(&w);
-    wire_end(out, start);
 }
 
 static enum outcome outcome_of(const struct err *err)
@@ -102,19 +113,20 @@ static bool check_outputs(const json_t *outputs, struct err *err)
     return ok;
 }
 
-static bool run_attempt(const json_t *document, struct engine *engine, json_t *outputs,
-                        char **ret_waits_for, struct err *err)
+/* `document` tells of the run, `own` of the attempt: a data runner gets both in one. */
+static bool run_attempt(const json_t *document, const json_t *own, struct engine *engine,
+                        json_t *outputs, char **ret_waits_for, struct err *err)
 {
-    const char *name = json_get_string(document, "task_kind", "");
+    const char *name = json_get_string(own, "task_kind", "");
     const struct runner_kind *kind = find_kind(name);
-    json_t *options = json_object_get(document, "options");
+    json_t *options = json_object_get(own, "options");
     struct attempt attempt = {
         .dag_id = json_get_string(document, "dag_id", ""),
-        .task_id = json_get_string(document, "task_id", ""),
+        .task_id = json_get_string(own, "task_id", ""),
         .run_id = json_get_string(document, "run_id", ""),
-        .token = json_get_string(document, "token", ""),
-        .try_number = json_get_int(document, "try_number", 1),
-        .map_index = json_get_int(document, "map_index", -1),
+        .token = json_get_string(own, "token", ""),
+        .try_number = json_get_int(own, "try_number", 1),
+        .map_index = json_get_int(own, "map_index", -1),
         .logical_date_us = json_get_int(document, "logical_date", 0),
         .interval_start_us = json_get_int(document, "interval_start", 0),
         .interval_end_us = json_get_int(document, "interval_end", 0),
@@ -141,14 +153,15 @@ static bool run_attempt(const json_t *document, struct engine *engine, json_t *o
 }
 
 /* Attempts of the shared runner have no log. */
-static void serve(const json_t *document, struct engine *engine, bool has_log, struct buf *out)
+static void serve_one(const json_t *document, const json_t *own, struct engine *engine,
+                      bool has_log, struct buf *out)
 {
     json_t *outputs = json_object();
     char *waits_for = NULL;
     struct err err = {0};
     struct result result = {.outcome = OUTCOME_SUCCESS, .outputs = outputs};
 
-    if (!run_attempt(document, engine, outputs, &waits_for, &err)) {
+    if (!run_attempt(document, own, engine, outputs, &waits_for, &err)) {
         result = (struct result){.outcome = outcome_of(&err), .reason = err.message};
         if (has_log)
             (void)fprintf(stderr, "%s\n", err.message);
@@ -157,9 +170,24 @@ static void serve(const json_t *document, struct engine *engine, bool has_log, s
     } else if (json_get_bool(outputs, "unchanged", false)) {
         result.reason = "unchanged";
     }
-    add_result(out, json_get_string(document, "token", ""), &result);
+    add_result(out, json_get_string(own, "token", ""), &result);
     free(waits_for);
     json_decref(outputs);
+}
+
+static void serve(const json_t *document, struct engine *engine, bool has_log, struct buf *out)
+{
+    const json_t *attempts = json_object_get(document, "attempts");
+    size_t frame = begin_results(out);
+
+    if (attempts == NULL)
+        serve_one(document, document, engine, has_log, out);
+    for (size_t i = 0; i < json_array_size(attempts); i++) {
+        if (i > 0)
+            buf_add_char(out, ',');
+        serve_one(document, json_array_get(attempts, i), engine, has_log, out);
+    }
+    end_results(out, frame);
 }
 
 /* Waits for more bytes; false when the worker has closed its end. */
@@ -228,7 +256,9 @@ void runner_main(const char *mode)
         struct result result = {.outcome = OUTCOME_FAILED, .reason = err.message};
 
         (void)fprintf(stderr, "%s\n", err.message);
+        size_t frame = begin_results(&out);
         add_result(&out, NULL, &result);
+        end_results(&out, frame);
         send_all(&out);
         _exit(1);
     }

@@ -116,14 +116,8 @@ void supervisor_announce(struct supervisor *s)
 
 void supervisor_send_ended(struct supervisor *s, const struct job *job)
 {
-    struct buf *out = connection_out(s->connection);
-    size_t start;
-
-    if (!s->is_welcome)
-        return;
-    start = wire_begin(out);
-    buf_add_str(out, buf_str(&job->ended));
-    wire_end(out, start);
+    if (s->is_welcome)
+        connection_add_item(s->connection, MESSAGE_ENDED, "results", buf_str(&job->ended));
 }
 
 /* --- from the scheduler ---------------------------------------------------------------------- */
@@ -158,10 +152,10 @@ static bool take_welcome(struct supervisor *s, json_t *document)
     return true;
 }
 
-static bool take_start(struct supervisor *s, json_t *document)
+static bool take_attempt(struct supervisor *s, json_t *start, json_t *attempt)
 {
     struct err err = {0};
-    struct job *job = job_find(s, json_get_string(document, "token", ""));
+    struct job *job = job_find(s, json_get_string(attempt, "token", ""));
 
     if (job != NULL) {
         /* Repeated: a token is started once. A result that got lost is told again. */
@@ -169,12 +163,7 @@ static bool take_start(struct supervisor *s, json_t *document)
             supervisor_send_ended(s, job);
         return true;
     }
-    if (strcmp(json_get_string(document, "worker", ""), s->instance.id) != 0) {
-        log_error("start_refused", "token=\"%s\" error=\"it is bound to the worker %s\"",
-                  json_get_string(document, "token", ""), json_get_string(document, "worker", ""));
-        return true;
-    }
-    job = job_new(s, document, &err);
+    job = job_new(s, start, attempt, &err);
     if (job == NULL) {
         log_error("start_refused", "error=\"%s\"", err.message);
         return false;
@@ -187,6 +176,21 @@ static bool take_start(struct supervisor *s, json_t *document)
         job_handle(job, JOB_START);
     else
         DL_APPEND(s->waiting_first, job);
+    return true;
+}
+
+static bool take_start(struct supervisor *s, json_t *document)
+{
+    const char *worker = json_get_string(document, "worker", "");
+    const json_t *attempts = json_object_get(document, "attempts");
+
+    if (strcmp(worker, s->instance.id) != 0) {
+        log_error("start_refused", "error=\"it is bound to the worker %s\"", worker);
+        return true;
+    }
+    for (size_t i = 0; i < json_array_size(attempts); i++)
+        if (!take_attempt(s, document, json_array_get(attempts, i)))
+            return false;
     return true;
 }
 
@@ -213,15 +217,16 @@ static void look_for_end(struct supervisor *s);
 
 static bool take_ack(struct supervisor *s, json_t *document)
 {
-    struct job *job = job_find(s, json_get_string(document, "token", ""));
+    const json_t *tokens = json_object_get(document, "tokens");
 
-    if (job == NULL)
-        return true;
-    if (job->state != JOB_ENDED) {
-        log_error("ack_refused", "token=%s state=%s", job->token, job_state_name(job->state));
-        return true;
+    for (size_t i = 0; i < json_array_size(tokens); i++) {
+        const char *token = json_string_value(json_array_get(tokens, i));
+        struct job *job = token == NULL ? NULL : job_find(s, token);
+        if (job != NULL && job->state == JOB_ENDED)
+            job_free(job);
+        else if (job != NULL)
+            log_error("ack_refused", "token=%s state=%s", job->token, job_state_name(job->state));
     }
-    job_free(job);
     look_for_end(s);
     return true;
 }
@@ -388,7 +393,7 @@ static void on_hold_over(uv_timer_t *timer)
  * that the scheduler commits several at once. */
 static bool is_held(struct supervisor *s)
 {
-    if (connection_out(s->connection)->len == 0 || s->waiting_first == NULL) {
+    if (!connection_has_frames(s->connection) || s->waiting_first == NULL) {
         s->held_since_ms = 0;
         return false;
     }

@@ -9,17 +9,19 @@
  *                  tokens: [token]}
  *                 first frame after connecting; tokens: all it has and that were not acknowledged
  *   started       {token, pid, at}
- *   ended         {token, outcome, exit_code, signal, started_at, ended_at, reason, outputs}
+ *   ended         {results: [{token, outcome, exit_code, signal, started_at, ended_at, reason,
+ *                 outputs}]}
  *                 repeated after every reconnect until acknowledged; exit_code -1 = none;
  *                 worker_lost with started_at 0: given back unstarted by a worker that ends, which
  *                 gets no more and costs the task no try
  * To a worker:
  *   welcome       {protocol, epoch}
- *   start         {token, worker, dag_id, task_id, run_id, run, task, try_number, map_index,
- *                  logical_date, interval_start, interval_end, timezone, task_kind, options, env,
- *                  timeout}   options and env as rendered; timeout in µs, 0 none
+ *   start         {worker, dag_id, run_id, run, logical_date, interval_start, interval_end,
+ *                  timezone, attempts: [{token, task_id, task, try_number, map_index, task_kind,
+ *                  options, env, timeout}]}
+ *                 attempts of one run; options and env as rendered; timeout in µs, 0 none
  *   stop          {token, reason}
- *   ack           {token}       the result is durable: forget the attempt
+ *   ack           {tokens}      the results are durable: forget the attempts
  *
  * From web (and from CLI commands that talk to a scheduler directly):
  *   web_hello     {protocol}
@@ -36,14 +38,20 @@
  *   notify        {seq}     transitions up to seq are committed: read them from SQLite
  *
  * Runner protocol, between a worker and one of its runners (a socket pair, same framing):
- *   attempt       the `start` document plus {folder, temp, memory, threads}
+ *   attempt       to a data runner: members of `start` and of its one attempt, with {folder, temp,
+ *                 memory, threads}; to a shared one: as `start`
  *   ready         {}                         runner → worker: DuckDB is open
- *   result        {outcome, reason, outputs} runner → worker; then the runner exits, except a
- * shared runner, whose results also carry the token */
+ *   result        {results: [{token, outcome, reason, outputs}]} runner → worker; then the runner
+ *                 exits, except a shared one
+ *
+ * What there is many of in a turn shares a frame: a result, a start or an acknowledgement costs a
+ * microsecond or two, half of what a frame of its own costs. A sender begins another frame once one
+ * is longer than MESSAGES_BATCH_BYTES. */
 #ifndef MILLRACE_MESSAGES_H
 #define MILLRACE_MESSAGES_H
 
-#define MESSAGES_PROTOCOL 1
+#define MESSAGES_PROTOCOL 2
+#define MESSAGES_BATCH_BYTES (256u * 1024)
 
 /* The names of the kinds, so that no two files spell one differently. */
 #define MESSAGE_WORKER_HELLO "worker_hello"

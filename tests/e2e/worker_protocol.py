@@ -29,6 +29,7 @@ class Scheduler:
         self.epoch = 0
         self.connection = None
         self.inbox = []
+        self.frames = []
         self.listen()
 
     def listen(self):
@@ -56,8 +57,9 @@ class Scheduler:
         self.connection.settimeout(WAIT_S)
         self.buffer = b""
         self.inbox = []
+        self.frames = []
         hello = self.wait("worker_hello")
-        self.send(kind="welcome", protocol=1, epoch=self.epoch)
+        self.send(kind="welcome", protocol=2, epoch=self.epoch)
         return hello
 
     def drop(self):
@@ -66,20 +68,25 @@ class Scheduler:
         self.listener.close()
 
     def send(self, *documents, **document):
+        """Frames, in the short form of one attempt each."""
         out = b""
         for one in documents or (document,):
+            one = batched(one)
             text = json.dumps(one).encode()
             out += struct.pack("<I", len(text)) + text
         self.connection.sendall(out)
 
     def receive(self):
         while True:
+            if self.frames:
+                return self.frames.pop(0)
             if len(self.buffer) >= 4:
                 (length,) = struct.unpack("<I", self.buffer[:4])
                 if len(self.buffer) >= 4 + length:
                     text = self.buffer[4:4 + length]
                     self.buffer = self.buffer[4 + length:]
-                    return json.loads(text)
+                    self.frames += singles(json.loads(text))
+                    continue
             piece = self.connection.recv(65536)
             if not piece:
                 raise EOFError("the worker closed the connection")
@@ -98,7 +105,7 @@ class Scheduler:
 
     def is_quiet(self, seconds):
         """Whether nothing comes in for a while."""
-        return not self.inbox and not self.buffer and \
+        return not self.inbox and not self.frames and not self.buffer and \
             not select.select([self.connection], [], [], seconds)[0]
 
 
@@ -132,6 +139,29 @@ def eventually(condition):
             return True
         time.sleep(0.01)
     return False
+
+
+OF_RUN = ("kind", "worker", "dag_id", "run_id", "run", "logical_date", "interval_start",
+          "interval_end", "timezone")
+
+
+def batched(document):
+    """What has one attempt or token as the wire has it, with a list of them."""
+    if document["kind"] == "start":
+        start = {key: document[key] for key in OF_RUN}
+        attempt = {key: value for key, value in document.items() if key not in OF_RUN}
+        return dict(start, attempts=[attempt])
+    if document["kind"] == "ack":
+        return {"kind": "ack", "tokens": [document["token"]]}
+    return document
+
+
+def singles(document):
+    """A frame for each of its results."""
+    if document["kind"] != "ended":
+        return [document]
+    return [dict(result, kind="ended", outputs=result.get("outputs"))
+            for result in document["results"]]
 
 
 class WorkerCase(unittest.TestCase):

@@ -337,8 +337,8 @@ void worker_end_attempt(struct peer_end *peer, const char *token, const char *ou
 
     peer_send(peer, json_pack("{s:s, s:s, s:i, s:I}", "kind", "started", "token", token, "pid", 7,
                               "at", (json_int_t)now_us));
-    peer_send(peer,
-              json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:n, s:{}}", "kind", "ended", "token",
-                        token, "outcome", outcome, "exit_code", 0, "signal", 0, "started_at",
-                        (json_int_t)now_us, "ended_at", (json_int_t)now_us, "reason", "outputs"));
+    peer_send(peer, json_pack("{s:s, s:[{s:s, s:s, s:i, s:i, s:I, s:I, s:n, s:{}}]}", "kind",
+                              "ended", "results", "token", token, "outcome", outcome, "exit_code",
+                              0, "signal", 0, "started_at", (json_int_t)now_us, "ended_at",
+                              (json_int_t)now_us, "reason", "outputs"));
 }

@@ -62,9 +62,12 @@ static char *expect_start(struct peer_end *worker)
 
     assert_non_null(start);
     assert_string_equal(json_get_string(start, "dag_id", ""), "one");
-    assert_string_equal(json_get_string(start, "task_kind", ""), "command");
-    assert_true(json_is_array(json_object_get(json_object_get(start, "options"), "argv")));
-    char *token = strdup(json_get_string(start, "token", ""));
+    const json_t *attempts = json_object_get(start, "attempts");
+    const json_t *attempt = json_array_get(attempts, 0);
+    assert_int_equal(json_array_size(attempts), 1);
+    assert_string_equal(json_get_string(attempt, "task_kind", ""), "command");
+    assert_true(json_is_array(json_object_get(json_object_get(attempt, "options"), "argv")));
+    char *token = strdup(json_get_string(attempt, "token", ""));
     json_decref(start);
     return token;
 }
@@ -74,7 +77,10 @@ static void expect_ack(struct peer_end *worker, const char *token)
     json_t *ack = peer_expect(&f, worker, "ack");
 
     assert_non_null(ack);
-    assert_string_equal(json_get_string(ack, "token", ""), token);
+    const json_t *tokens = json_object_get(ack, "tokens");
+    assert_true(json_array_size(tokens) > 0);
+    for (size_t i = 0; i < json_array_size(tokens); i++)
+        assert_string_equal(json_string_value(json_array_get(tokens, i)), token);
     json_decref(ack);
 }
 

@@ -39,7 +39,7 @@ static void test_documents_that_make_no_sense(void **state)
         json_t *start =
             start_document(cases[i].token, cases[i].run, cases[i].task, cases[i].try, "command");
 
-        assert_null(job_new(&supervisor, start, &err));
+        assert_null(job_new(&supervisor, start, start, &err));
         assert_int_equal(err.code, ERR_BAD_REQUEST);
         assert_null(supervisor.jobs);
         json_decref(start);
@@ -51,7 +51,7 @@ static void test_the_table_of_jobs(void **state)
     struct supervisor supervisor = {0};
     struct err err = {0};
     json_t *start = start_document("one", 1, 0, 1, "command");
-    struct job *job = job_new(&supervisor, start, &err);
+    struct job *job = job_new(&supervisor, start, start, &err);
 
     (void)state;
     json_decref(start);
@@ -70,7 +70,7 @@ static void test_an_unknown_kind_is_judged_at_once(void **state)
     struct supervisor supervisor = {0};
     struct err err = {0};
     json_t *start = start_document("one", 1, 0, 1, "teleport");
-    struct job *job = job_new(&supervisor, start, &err);
+    struct job *job = job_new(&supervisor, start, start, &err);
 
     (void)state;
     json_decref(start);
@@ -85,7 +85,7 @@ static void test_the_first_verdict_stands(void **state)
     struct supervisor supervisor = {0};
     struct err err = {0};
     json_t *start = start_document("one", 1, 0, 1, "command");
-    struct job *job = job_new(&supervisor, start, &err);
+    struct job *job = job_new(&supervisor, start, start, &err);
 
     (void)state;
     json_decref(start);
