@@ -14,6 +14,7 @@ struct dags_options {
     const char *run_id;
     const char *logical_date;
     const char *note;
+    bool force;
     struct arg_list params;
 };
 
@@ -143,6 +144,8 @@ static json_t *trigger_body(struct remote *remote, const json_t *dag, struct err
         (void)json_object_set_new(body, "dag_run_id", json_string(options->run_id));
     if (options->note != NULL)
         (void)json_object_set_new(body, "note", json_string(options->note));
+    if (options->force)
+        (void)json_object_set_new(body, "force", json_true());
     return body;
 }
 
@@ -185,6 +188,7 @@ static int dags_main(int argc, char **argv)
         {"run-id",       0,   ARG_TEXT, &options.run_id      },
         {"logical-date", 0,   ARG_TEXT, &options.logical_date},
         {"note",         0,   ARG_TEXT, &options.note        },
+        {"force",        0,   ARG_FLAG, &options.force       },
         {"param",        'p', ARG_LIST, &options.params      },
     };
     const struct noun noun = {&dags_command, verbs, args, COUNT(args), &options};
@@ -199,7 +203,8 @@ const struct command dags_command = {
              "       millrace dags show DAG\n"
              "       millrace dags pause|unpause DAG\n"
              "       millrace dags trigger DAG [--conf JSON] [-p NAME=VALUE]... [--run-id ID]\n"
-             "                     [--logical-date TIME] [--note TEXT]\n\n"
+             "                     [--logical-date TIME] [--note TEXT] [--force]\n\n"
+             "  --force        let tasks work again whose output is there and unchanged\n"
              "  --server URL   the server, where it is not the one of this folder\n"
              "  --state DIR    the state folder that names the server\n"
              "  -o FORMAT      table (on a terminal), tsv (in a pipe) or json\n\n"

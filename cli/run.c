@@ -26,13 +26,15 @@ struct run_options {
     const char *reprocess;
     struct arg_list params;
     int64_t max_active_runs;
+    bool force;
 };
 
 json_t *run_command_document(const struct run_plan *plan)
 {
     if (!plan->is_backfill)
-        return json_pack("{s:s, s:s, s:O, s:s}", "command", "trigger", "dag_id", plan->dag->dag_id,
-                         "conf", plan->conf, "triggered_by", "cli");
+        return json_pack("{s:s, s:s, s:O, s:b, s:s}", "command", "trigger", "dag_id",
+                         plan->dag->dag_id, "conf", plan->conf, "force", plan->force,
+                         "triggered_by", "cli");
     return json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:O}", "command", "backfill_create", "dag_id",
                      plan->dag->dag_id, "from", (json_int_t)plan->from_us, "to",
                      (json_int_t)plan->to_us, "max_active_runs", (json_int_t)plan->max_active_runs,
@@ -234,6 +236,7 @@ static int run_main(int argc, char **argv)
         {"conf",            0,   ARG_TEXT, &options.conf                 },
         {"reprocess",       0,   ARG_TEXT, &options.reprocess            },
         {"max-active-runs", 0,   ARG_INT,  &options.max_active_runs      },
+        {"force",           0,   ARG_FLAG, &options.force                },
         {"slots",           0,   ARG_INT,  &options.override.worker_slots},
         {"state",           0,   ARG_TEXT, &options.override.state_folder},
     };
@@ -254,6 +257,7 @@ static int run_main(int argc, char **argv)
     if (!settings_load(&options.override, &settings, &err))
         return command_fail(&err);
     plan.file = argv[1];
+    plan.force = options.force;
     int exit_code = plan_and_run(&options, &plan);
     json_decref(plan.conf);
     dag_unref(plan.dag);
@@ -267,7 +271,7 @@ const struct command run_command = {
     .usage =
         "Usage: millrace run FILE [-p NAME=VALUE]... [--conf JSON] [--from DATE --to DATE]\n"
         "                    [--reprocess none|failed|completed] [--max-active-runs N]\n"
-        "                    [--slots N] [--state DIR]\n\n"
+        "                    [--force] [--slots N] [--state DIR]\n\n"
         "Runs the DAG of FILE and waits for its end; progress goes to stderr. With --from and\n"
         "--to it runs all intervals whose logical dates lie in the range, both inclusive. What\n"
         "was interrupted goes on when the same command is given again.\n\n"
@@ -276,6 +280,7 @@ const struct command run_command = {
         "  --reprocess WHICH       intervals that have a run already: none are run again, failed\n"
         "                          ones (the default), or all completed ones\n"
         "  --max-active-runs N     runs at once of a range (default: the DAG's)\n"
+        "  --force                 let tasks work again whose output is there and unchanged\n"
         "  --slots N               attempts at once (default: the number of processors)\n"
         "  --state DIR             the state folder (default: .millrace beside millrace.yaml)\n\n"
         "If `millrace serve` holds the state folder, it gets the run, and Ctrl-C only detaches.\n"

@@ -22,6 +22,7 @@ struct run_plan {
     int64_t to_us;
     int64_t max_active_runs;
     enum reprocess reprocess;
+    bool force; /* unchanged outputs don't stand for the work */
     int64_t begun; /* row of the run or backfill that a server had from us; 0 = none yet */
 };
 

@@ -125,6 +125,7 @@ static bool read_trigger(struct reader *reader, struct event *event)
               read_time(reader, "interval_end", &trigger->interval_end_us) &&
               read_time(reader, "run_after", &trigger->run_after_us) &&
               read_string(reader, "note", &trigger->note) &&
+              read_bool(reader, "force", &trigger->is_forced) &&
               read_string(reader, "triggered_by", &by) && read_conf(reader, &trigger->conf);
     if (!ok)
         return false;

@@ -32,6 +32,7 @@ static void write_attempt(const struct decision_start *start, struct buf *out)
     jw_kv_int(&w, "map_index", start->attempt.map_index);
     jw_kv_string(&w, "task_kind", start->task->kind->name);
     jw_kv_int(&w, "timeout", start->task->execution_timeout_us);
+    jw_kv_bool(&w, "cache", start->task->cache && !start->run.is_forced);
     add_rendered(&w, start->attempt.rendered);
     jw_end_object(&w);
 }

@@ -120,6 +120,8 @@ static json_t *trigger_command(const char *dag_id, const json_t *body)
 
     set_text(command, "run_id", body, "dag_run_id");
     set_text(command, "note", body, "note");
+    if (json_get_bool(body, "force", false))
+        (void)json_object_set_new(command, "force", json_true());
     set_time(command, "logical_date", body, "logical_date");
     set_time(command, "interval_start", body, "data_interval_start");
     set_time(command, "interval_end", body, "data_interval_end");
@@ -163,7 +165,8 @@ void handle_run_trigger(struct web *web, struct request *request)
         {.name = "run_after",           .type = FIELD_TIME,   .flags = FIELD_NULLABLE           },
         {.name = "conf",                .type = FIELD_OBJECT, .flags = FIELD_NULLABLE           },
         {.name = "note",                .type = FIELD_STRING, .flags = FIELD_NULLABLE,            .max = 1000},
-        {.name = "partition_key",                             .type = FIELD_STRING,                           .flags = FIELD_NULLABLE            },
+        {.name = "force",                             .type = FIELD_BOOL                                  },
+        {.name = "partition_key",       .type = FIELD_STRING, .flags = FIELD_NULLABLE                      },
     };
     const char *dag_id = route_arg(request, "dag_id");
     struct dag_row dag = {0};

@@ -23,7 +23,10 @@ struct attempt {
     int64_t logical_date_us; /* 0 = none */
     int64_t interval_start_us;
     int64_t interval_end_us;
-    const char *timezone;  /* of the DAG */
+    const char *timezone; /* of the DAG */
+    const char *kind;     /* the task kind's name; NULL (tests): nothing is known to be unchanged */
+    int kind_version;     /* of its results: see struct task_kind */
+    bool cache;           /* an unchanged output may stand for the work */
     const json_t *options; /* rendered, typed, with defaults */
     const char *folder;    /* exists; for reports that are not datasets; absolute */
     const char *temp;      /* exists; removed after the attempt; absolute */

@@ -83,6 +83,7 @@ struct dag_task {
     int64_t priority_weight; /* as written */
     enum weight_rule weight_rule;
     int64_t priority_weight_total; /* own + what the weight rule adds, clamped to int32 */
+    bool cache;                    /* an unchanged output may stand for the work */
     bool outputs_used;             /* some template of the DAG reads tasks.<this>.outputs */
     uint32_t line;                 /* where the task begins in the file */
 };

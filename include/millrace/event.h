@@ -56,6 +56,7 @@ struct event_trigger {
     const char *conf;     /* JSON object; NULL = {} */
     const char *note;
     enum triggered_by triggered_by;
+    bool is_forced;            /* no unchanged output stands for the work */
     bool run_id_exists;       /* looked up in the store by the loop */
     bool logical_date_exists; /* likewise */
 };

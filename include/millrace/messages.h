@@ -18,8 +18,9 @@
  *   welcome       {protocol, epoch}
  *   start         {worker, dag_id, run_id, run, logical_date, interval_start, interval_end,
  *                  timezone, attempts: [{token, task_id, task, try_number, map_index, task_kind,
- *                  options, env, timeout}]}
- *                 attempts of one run; options and env as rendered; timeout in µs, 0 none
+ *                  options, env, timeout, cache}]}
+ *                 attempts of one run; options and env as rendered; timeout in µs, 0 none;
+ *                 cache: an output that is there and unchanged may stand for the work
  *   stop          {token, reason}
  *   ack           {tokens}      the results are durable: forget the attempts
  *
@@ -28,7 +29,7 @@
  *   command       {id, command, …}   one of:
  *     set_paused       {dag_id, is_paused}
  *     trigger          {dag_id, run_id?, logical_date?, interval_start?, interval_end?, run_after?,
- *                       conf?, note?, triggered_by}
+ *                       conf?, note?, force?, triggered_by}
  *     backfill_create  {dag_id, from, to, max_active_runs, reprocess, run_backwards, conf?}
  *     backfill_control {backfill, action: pause|unpause|cancel}
  *     reparse          {}             reads the DAG folder again

@@ -49,6 +49,7 @@ struct run_row {
     int64_t ended_at_us;
     int64_t backfill_id; /* 0 = none */
     int64_t clear_number;
+    bool is_forced;     /* its tasks don't take an unchanged output for the work */
     const char *conf;   /* a JSON object */
     const char *note;   /* may be NULL */
     const char *reason; /* why it is in its state */

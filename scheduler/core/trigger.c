@@ -131,6 +131,7 @@ void trigger_run(struct core *core, const struct event *event)
         .interval_end_us = interval.end_us,
         .run_after_us = run_after,
         .queued_at_us = core->now_us,
+        .is_forced = trigger->is_forced,
         .conf = trigger->conf,
         .note = trigger->note,
     };

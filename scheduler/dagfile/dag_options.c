@@ -53,6 +53,9 @@ static const char *const weight_rules[] = {
      .doc = "How many instances of the task go on at once in one run, where it is mapped."},       \
     {.key = "trigger_rule", .type = OPTION_ENUM, .fallback = "\"all_success\"",                    \
      .choices = trigger_rules, .doc = "What the states of its upstreams must be for it to start."}, \
+    {.key = "cache", .type = OPTION_BOOL, .fallback = "true",                                      \
+     .doc = "Whether a task that publishes a dataset ends at once, as unchanged, when its options " \
+            "and inputs are those of what is published already."},                                 \
     {.key = "env", .type = OPTION_MAP, .flags = OPTION_TEMPLATE,                                   \
      .doc = "Environment variables of the attempt: name and value. Those of default_args and of "  \
             "the task are merged."}

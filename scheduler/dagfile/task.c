@@ -176,6 +176,7 @@ static void read_task(struct dag_builder *b, uint32_t index, const struct task_o
     task->execution_timeout_us = pick_duration(o, "execution_timeout");
     task->max_active_tis_per_dag = json_integer_value(pick(o, "max_active_tis_per_dag"));
     task->max_active_tis_per_dagrun = json_integer_value(pick(o, "max_active_tis_per_dagrun"));
+    task->cache = json_is_true(pick(o, "cache"));
     task->pool_slots = json_integer_value(pick(o, "pool_slots"));
     task->priority_weight = json_integer_value(pick(o, "priority_weight"));
     (void)weight_rule_parse(str_from(json_string_value(pick(o, "weight_rule"))),

@@ -109,6 +109,7 @@ static bool insert_run(struct commit *commit, const struct run_row *row)
     bind_text(&bind, row->reason);
     bind_int(&bind, commit->now_us);
     bind_text(&bind, row->doom);
+    bind_int(&bind, row->is_forced);
     return bind_run(&bind, commit->err);
 }
 

@@ -61,6 +61,7 @@ static bool read_run(struct columns *columns, struct run_row *row, struct err *e
     row->note = column_text(columns);
     row->reason = column_text(columns);
     row->doom = column_text(columns);
+    row->is_forced = column_int(columns) != 0;
     return true;
 }
 

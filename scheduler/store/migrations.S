@@ -11,4 +11,5 @@ store_migration_\number:
     migration 2, "scheduler/store/migration_2.sql"
     migration 3, "scheduler/store/migration_3.sql"
     migration 4, "scheduler/store/migration_4.sql"
+    migration 5, "scheduler/store/migration_5.sql"
     .section .note.GNU-stack, "", @progbits

@@ -181,6 +181,10 @@ static bool publish(struct attempt *attempt, const struct plan *plan, int64_t ro
     struct publication *publication =
         publication_begin(attempt, json_get_string(attempt->options, "target", ""), err);
     bool unchanged = false;
+
+    (void)json_object_set_new(attempt->outputs, "rows_in", json_integer((json_int_t)rows));
+    (void)json_object_set_new(attempt->outputs, "features",
+                              json_integer((json_int_t)plan->feature_count));
     bool ok = publication != NULL && describe(attempt, plan, rows, publication, err) &&
               write_result(attempt, plan, publication, err) &&
               publication_commit(publication, &unchanged, err);
@@ -188,21 +192,35 @@ static bool publish(struct attempt *attempt, const struct plan *plan, int64_t ro
     publication_free(publication);
     if (!ok)
         return false;
-    (void)json_object_set_new(attempt->outputs, "rows_in", json_integer((json_int_t)rows));
-    (void)json_object_set_new(attempt->outputs, "features",
-                              json_integer((json_int_t)plan->feature_count));
     printf("%" PRId64 " rows with %zu features%s\n", rows, plan->feature_count,
            unchanged ? ", the same as published already" : "");
     return true;
+}
+
+static bool is_unchanged(const struct attempt *attempt, const struct plan *plan)
+{
+    json_t *before = published_candidate(attempt, json_get_string(attempt->options, "target", ""));
+    json_t *list = json_array();
+
+    if (plan->has_spine)
+        dataset_list_inputs(plan->spine.dataset, list);
+    for (size_t i = 0; i < plan->source_count; i++)
+        dataset_list_inputs(plan->sources[i].input.dataset, list);
+    bool same = published_is_unchanged(attempt, before, list);
+    json_decref(list);
+    json_decref(before);
+    return same;
 }
 
 bool feature_run(struct attempt *attempt, struct err *err)
 {
     struct plan plan = {0};
     int64_t rows = 0;
-    bool ok = plan_make(attempt, &plan, err) && make_schema(attempt->engine, err) &&
-              make_inputs(attempt, &plan, &rows, err) && make_features(attempt, &plan, err) &&
-              publish(attempt, &plan, rows, err);
+    bool ok = plan_make(attempt, &plan, err);
+
+    if (ok && !is_unchanged(attempt, &plan))
+        ok = make_schema(attempt->engine, err) && make_inputs(attempt, &plan, &rows, err) &&
+             make_features(attempt, &plan, err) && publish(attempt, &plan, rows, err);
 
     plan_release(&plan);
     return ok;

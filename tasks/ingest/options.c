@@ -334,5 +334,6 @@ const struct task_kind ingest_kind = {
            "can't be read go to a dead-letter file with file, line and reason.",
     .class = TASK_CLASS_DATA,
     .options = &ingest_options,
+    .version = 1,
     .check = check_ingest,
 };

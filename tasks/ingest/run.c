@@ -1,10 +1,12 @@
 /* ingest: the order of things; see ingest.h. */
+#include "base/digest.h"
 #include "base/json.h"
 #include "tasks/engine/engine.h"
 #include "tasks/ingest/ingest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static bool set_timezone(struct engine *engine, const char *zone, struct err *err)
 {
@@ -80,21 +82,60 @@ static void describe(struct ingest *ingest)
         (void)json_object_set(content, "ignored_columns", ingest->ignored);
 }
 
+static void fill_outputs(const struct ingest *ingest)
+{
+    json_t *outputs = ingest->attempt->outputs;
+    json_t *counts = make_counts(ingest);
+
+    (void)json_object_update(outputs, counts);
+    json_decref(counts);
+    (void)json_object_set_new(outputs, "source_files",
+                              json_integer((json_int_t)ingest->file_count));
+}
+
+/* The source files of the candidate, one by one: the first that differs ends the reading. */
+static bool has_same_sources(const struct ingest *ingest, const json_t *candidate)
+{
+    const json_t *recorded = json_object_get(json_object_get(candidate, "content"), "inputs");
+    bool same = candidate != NULL && json_array_size(recorded) == ingest->file_count;
+
+    for (size_t f = 0; same && f < ingest->file_count; f++) {
+        const struct ingest_file *file = &ingest->files[f];
+        const json_t *before = json_array_get(recorded, f);
+        char sha256[SHA256_HEX_SIZE];
+        struct err ignored = {0};
+        int64_t bytes = 0;
+        same = strcmp(json_get_string(before, "path", ""), file->path) == 0 &&
+               json_get_int(before, "bytes", -1) == file->before.st_size &&
+               digest_sha256_file(file->path, sha256, &bytes, &ignored) &&
+               strcmp(json_get_string(before, "sha256", ""), sha256) == 0;
+    }
+    return same;
+}
+
+static bool is_unchanged(const struct ingest *ingest)
+{
+    const struct attempt *attempt = ingest->attempt;
+    json_t *before = published_candidate(attempt, json_get_string(attempt->options, "target", ""));
+    bool same = has_same_sources(ingest, before) &&
+                published_is_unchanged(
+                    attempt, before, json_object_get(json_object_get(before, "content"), "inputs"));
+
+    json_decref(before);
+    return same;
+}
+
 static bool publish(struct ingest *ingest, struct err *err)
 {
     json_t *outputs = ingest->attempt->outputs;
     bool unchanged = false;
 
     describe(ingest);
+    fill_outputs(ingest);
     if (!publication_add_file(ingest->publication, INGEST_PART, ingest->rows_out, err) ||
         !publication_describe_parquet(ingest->publication, err) || !rejects_publish(ingest, err) ||
         !publication_commit(ingest->publication, &unchanged, err))
         return false;
-    json_t *counts = make_counts(ingest);
-    (void)json_object_update(outputs, counts);
-    json_decref(counts);
-    (void)json_object_set_new(outputs, "source_files",
-                              json_integer((json_int_t)ingest->file_count));
     (void)printf("%zu files, %lld rows in, %lld out, %lld duplicates, %lld rejected, %lld filtered"
                  "%s: %s version %s\n",
                  ingest->file_count, (long long)ingest->rows_in, (long long)ingest->rows_out,
@@ -108,8 +149,12 @@ static bool run(struct ingest *ingest, struct err *err)
 {
     const char *target = json_get_string(ingest->attempt->options, "target", "");
 
-    if (!files_list(ingest, err) || !ingest_plan(ingest, err) || !survey_files(ingest, err) ||
-        !infer_columns(ingest, err) || !match_files(ingest, err))
+    if (!files_list(ingest, err))
+        return false;
+    if (is_unchanged(ingest))
+        return true;
+    if (!ingest_plan(ingest, err) || !survey_files(ingest, err) || !infer_columns(ingest, err) ||
+        !match_files(ingest, err))
         return false;
     ingest->publication = publication_begin(ingest->attempt, target, err);
     return ingest->publication != NULL && load(ingest, err) && files_are_unchanged(ingest, err) &&

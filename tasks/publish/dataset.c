@@ -409,17 +409,25 @@ void dataset_add_source(const struct dataset *dataset, struct buf *sql)
     buf_add_char(sql, ')');
 }
 
+static json_t *input_record(const struct held *held)
+{
+    const json_t *content = json_object_get(held->manifest, "content");
+
+    return json_pack("{s:s, s:s, s:s}", "dataset", json_get_string(content, "dataset", ""),
+                     "partition", json_get_string(content, "partition", ""), "version",
+                     json_get_string(held->manifest, "version", ""));
+}
+
 void dataset_add_inputs(const struct dataset *dataset, struct publication *publication)
 {
-    for (size_t i = 0; i < dataset->count; i++) {
-        const json_t *manifest = dataset->items[i].manifest;
-        const json_t *content = json_object_get(manifest, "content");
-        publication_add_input(publication,
-                              json_pack("{s:s, s:s, s:s}", "dataset",
-                                        json_get_string(content, "dataset", ""), "partition",
-                                        json_get_string(content, "partition", ""), "version",
-                                        json_get_string(manifest, "version", "")));
-    }
+    for (size_t i = 0; i < dataset->count; i++)
+        publication_add_input(publication, input_record(&dataset->items[i]));
+}
+
+void dataset_list_inputs(const struct dataset *dataset, json_t *list)
+{
+    for (size_t i = 0; i < dataset->count; i++)
+        (void)json_array_append_new(list, input_record(&dataset->items[i]));
 }
 
 json_t *dataset_manifests_before(const char *partition_path, size_t count, struct err *err)

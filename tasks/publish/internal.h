@@ -2,6 +2,7 @@
 #ifndef MILLRACE_TASKS_PUBLISH_INTERNAL_H
 #define MILLRACE_TASKS_PUBLISH_INTERNAL_H
 
+#include "base/digest.h"
 #include "tasks/publish/publish.h"
 
 #define MANIFEST_NAME "_manifest.json"
@@ -60,6 +61,13 @@ bool work_sync_folders(const char *path, struct err *err);
 /* The name a staged file gets when it is published: the version before the first dot of its last
  * component. Appended to `out`. */
 void publish_add_name(const char *name, const char *version, struct buf *out);
+
+/* What an output is made with: the kind and its version, DuckDB's, options, interval, zone. */
+void recipe_digest(const struct attempt *attempt, char recipe[SHA256_HEX_SIZE]);
+bool recipe_is_of(const struct attempt *attempt, const json_t *manifest);
+
+/* Whether all files of a published manifest are there in their sizes. */
+bool manifest_files_are_there(const char *folder, const json_t *manifest);
 
 /* Reads a manifest by folder: ERR_NOT_FOUND where there is none. A new reference. */
 json_t *manifest_read(const char *folder, struct err *err);

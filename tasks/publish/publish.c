@@ -272,13 +272,20 @@ static json_t *make_written(const struct attempt *attempt)
 {
     char at[TIMEFMT_SIZE];
     char name[128] = "";
+    char recipe[SHA256_HEX_SIZE];
 
     (void)gethostname(name, sizeof(name) - 1);
-    return json_pack("{s:s?, s:s?, s:s?, s:I, s:I, s:s, s:s, s:s, s:s}", "dag_id", attempt->dag_id,
-                     "task_id", attempt->task_id, "run_id", attempt->run_id, "try_number",
-                     (json_int_t)attempt->try_number, "map_index", (json_int_t)attempt->map_index,
-                     "at", timefmt_utc(clock_wall_us(), at), "host", name, "millrace",
-                     MILLRACE_VERSION, "duckdb", ENGINE_DUCKDB_VERSION);
+    json_t *written = json_pack(
+        "{s:s?, s:s?, s:s?, s:I, s:I, s:s, s:s, s:s, s:s}", "dag_id", attempt->dag_id, "task_id",
+        attempt->task_id, "run_id", attempt->run_id, "try_number", (json_int_t)attempt->try_number,
+        "map_index", (json_int_t)attempt->map_index, "at", timefmt_utc(clock_wall_us(), at), "host",
+        name, "millrace", MILLRACE_VERSION, "duckdb", ENGINE_DUCKDB_VERSION);
+    if (attempt->kind != NULL) {
+        recipe_digest(attempt, recipe);
+        (void)json_object_set_new(written, "recipe", json_string(recipe));
+        (void)json_object_set(written, "outputs", attempt->outputs);
+    }
+    return written;
 }
 
 static bool write_synced(const char *path, struct str text, struct err *err)
@@ -317,8 +324,7 @@ static bool write_manifest(struct publication *publication, const char *version,
     return ok;
 }
 
-/* Whether all files of a published manifest are there in their sizes. */
-static bool files_are_there(const char *folder, const json_t *manifest)
+bool manifest_files_are_there(const char *folder, const json_t *manifest)
 {
     const json_t *files = json_object_get(json_object_get(manifest, "content"), "files");
     const json_t *names = json_object_get(manifest, "files");
@@ -346,7 +352,8 @@ static bool is_published(const struct publication *publication, const char *vers
     json_t *manifest = manifest_read(publication->target.path, &ignored);
     bool same = manifest != NULL &&
                 strcmp(json_get_string(manifest, "version", ""), version) == 0 &&
-                files_are_there(publication->target.path, manifest);
+                recipe_is_of(publication->attempt, manifest) &&
+                manifest_files_are_there(publication->target.path, manifest);
 
     json_decref(manifest);
     return same;
@@ -411,7 +418,7 @@ static bool put_in_place(struct publication *publication, const char *version, b
     return ok && sync_parent(publication->target.path, err);
 }
 
-static void fill_outputs(const struct publication *publication, const char *version, bool unchanged)
+static void fill_outputs(const struct publication *publication, const char *version)
 {
     json_t *outputs = publication->attempt->outputs;
     char *manifest = fs_join(publication->target.path, MANIFEST_NAME);
@@ -423,7 +430,6 @@ static void fill_outputs(const struct publication *publication, const char *vers
                               json_integer((json_int_t)json_array_size(publication->files)));
     (void)json_object_set_new(outputs, "bytes", json_integer(sum_of(publication->files, "bytes")));
     (void)json_object_set_new(outputs, "manifest", json_string(manifest));
-    (void)json_object_set_new(outputs, "unchanged", json_boolean(unchanged));
     free(manifest);
 }
 
@@ -433,10 +439,11 @@ bool publication_commit(struct publication *publication, bool *ret_unchanged, st
     bool unchanged = false;
 
     fill_content(publication, version);
+    fill_outputs(publication, version);
     if (!write_manifest(publication, version, err) ||
         !put_in_place(publication, version, &unchanged, err))
         return err_wrap(err, "publish %s", publication->target.path);
-    fill_outputs(publication, version, unchanged);
+    (void)json_object_set_new(publication->attempt->outputs, "unchanged", json_boolean(unchanged));
     drop_stage(publication);
     *ret_unchanged = unchanged;
     return true;

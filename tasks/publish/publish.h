@@ -53,16 +53,28 @@ json_t *publication_content(struct publication *publication);
 /* Records an input: a dataset version that was read, or a source file with size and digest. */
 void publication_add_input(struct publication *publication, json_t *input); /* takes it */
 
-/* Puts the partition in place. The same content as is published already: nothing is renamed, and
- * *ret_unchanged is set. Fills version, rows_out, files, bytes, manifest and unchanged of
- * attempt->outputs. On file systems without RENAME_EXCHANGE the old version steps aside before the
- * new one comes: a reader may then find nothing for a moment, but never a mixture. A folder at the
- * target that was not published is never touched, and no published folder may be above the target
- * or below it (ERR_INVALID). */
+/* Puts the partition in place. The same content made in the same way as is published already:
+ * nothing is renamed, and *ret_unchanged is set. Fills version, rows_out, files, bytes, manifest
+ * and unchanged of attempt->outputs; what the kind has put there before stays with the manifest, as
+ * the outputs of an attempt that finds it unchanged. On file systems without RENAME_EXCHANGE the
+ * old version steps aside before the new one comes: a reader may then find nothing for a moment,
+ * but never a mixture. A folder at the target that was not published is never touched, and no
+ * published folder may be above the target or below it (ERR_INVALID). */
 bool publication_commit(struct publication *publication, bool *ret_unchanged, struct err *err);
 
 /* Removes the staging folder; no effect after a commit. Accepts NULL. */
 void publication_free(struct publication *publication);
+
+/* Skipping unchanged work, in two steps, so that inputs are only looked at where it can matter. The
+ * manifest of `target` if it was made in just the way this attempt would make it (kind and version,
+ * rendered options, interval) and its files are there; else NULL, also where attempt->cache is off.
+ * A new reference. */
+json_t *published_candidate(const struct attempt *attempt, const char *target);
+
+/* Whether the candidate (may be NULL) was made from just these inputs, in this order. Then
+ * attempt->outputs are its former outputs, with unchanged = true, and nothing is left to do. */
+bool published_is_unchanged(const struct attempt *attempt, const json_t *candidate,
+                            const json_t *inputs);
 
 /* A published dataset, or one partition of it, opened for reading: folders are held by descriptor,
  * so a concurrent publish can't mix versions. */
@@ -82,6 +94,7 @@ void dataset_add_source(const struct dataset *dataset, struct buf *sql);
 
 /* One input record per partition: {"dataset", "partition", "version"}. */
 void dataset_add_inputs(const struct dataset *dataset, struct publication *publication);
+void dataset_list_inputs(const struct dataset *dataset, json_t *list);
 
 /* The manifests of the `count` newest published partitions of the same dataset whose name is before
  * this partition's: newest first. For rules that compare with the days before. */

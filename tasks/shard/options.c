@@ -273,5 +273,6 @@ const struct task_kind shard_kind = {
            "shuffled and counted, the same bytes every time.",
     .class = TASK_CLASS_DATA,
     .options = &shard_options,
+    .version = 1,
     .check = shard_check,
 };

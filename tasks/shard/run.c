@@ -110,12 +110,12 @@ static bool publish(struct attempt *attempt, struct shard_plan *plan, struct err
 
     if (ok) {
         describe(plan, publication);
+        fill_outputs(plan, attempt->outputs);
         ok = publication_commit(publication, &unchanged, err);
     }
     publication_free(publication);
     if (!ok)
         return false;
-    fill_outputs(plan, attempt->outputs);
     printf("%" PRId64 " rows in, %" PRId64 " out, %" PRId64 " in gaps, %" PRId64
            " without time%s\n",
            plan->rows_in, rows_out(plan), plan->in_gap, plan->no_time,
@@ -123,12 +123,26 @@ static bool publish(struct attempt *attempt, struct shard_plan *plan, struct err
     return true;
 }
 
+static bool is_unchanged(const struct attempt *attempt, const struct shard_plan *plan)
+{
+    json_t *before = published_candidate(attempt, json_get_string(attempt->options, "target", ""));
+    json_t *list = json_array();
+
+    dataset_list_inputs(plan->dataset, list);
+    bool same = published_is_unchanged(attempt, before, list);
+    json_decref(list);
+    json_decref(before);
+    return same;
+}
+
 bool shard_run(struct attempt *attempt, struct err *err)
 {
     struct shard_plan plan = {0};
     struct err problem = {0};
-    bool ok = shard_plan_make(attempt, &plan, &problem) && splits_load(&plan, &problem) &&
-              publish(attempt, &plan, &problem);
+    bool ok = shard_plan_make(attempt, &plan, &problem);
+
+    if (ok && !is_unchanged(attempt, &plan))
+        ok = splits_load(&plan, &problem) && publish(attempt, &plan, &problem);
 
     shard_plan_release(&plan);
     if (!ok)

@@ -151,6 +151,19 @@ static bool publish(struct attempt *attempt, const struct inputs *inputs,
     return true;
 }
 
+static bool is_unchanged(const struct attempt *attempt, const struct inputs *inputs)
+{
+    json_t *before = published_candidate(attempt, json_get_string(attempt->options, "target", ""));
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < inputs->count; i++)
+        dataset_list_inputs(inputs->datasets[i], list);
+    bool same = published_is_unchanged(attempt, before, list);
+    json_decref(list);
+    json_decref(before);
+    return same;
+}
+
 bool sql_run(struct attempt *attempt, struct err *err)
 {
     struct inputs inputs = {0};
@@ -161,7 +174,7 @@ bool sql_run(struct attempt *attempt, struct err *err)
     bool ok = open_inputs(attempt, &inputs, err);
     if (ok && !engine_check_select(attempt->engine, query, err))
         ok = err_wrap(err, "query");
-    if (ok) {
+    if (ok && !is_unchanged(attempt, &inputs)) {
         publication = publication_begin(attempt, target, err);
         ok = publication != NULL && publish(attempt, &inputs, publication, err);
     }

@@ -18,9 +18,18 @@
 static struct engine *engine;
 static char folder[] = "/tmp/millrace-sql-XXXXXX";
 
+/* Of the attempts below: what could make their outputs stand for their work. */
+static bool cache;
+static int kind_version = 1;
+static int64_t interval_end_us;
+
 static json_t *run(const char *options, struct err *err)
 {
     struct attempt attempt = {
+        .kind = "sql",
+        .kind_version = kind_version,
+        .cache = cache,
+        .interval_end_us = interval_end_us,
         .dag_id = "d",
         .task_id = "t",
         .run_id = "r",
@@ -170,6 +179,69 @@ static void test_again_is_unchanged(void **state)
     json_decref(second);
 }
 
+/* A query that gives another row each time it really runs. */
+#define ANY_ROW(more)                                                                              \
+    "{\"inputs\": {\"e\": \"lake/cached_in\"}, \"query\": \"SELECT uuid() AS u"                    \
+    " FROM e" more "\", \"target\": \"lake/cached\"}"
+#define INPUT(value) "{\"query\": \"SELECT " value " AS i\", \"target\": \"lake/cached_in\"}"
+
+/* Whether the work is done again, seen by the version. */
+static bool works_again(const char *options)
+{
+    static char last[64];
+    json_t *outputs = must_run(options);
+    const char *version = json_get_string(outputs, "version", "?");
+    bool is_new = strcmp(version, last) != 0;
+
+    assert_int_equal(json_get_bool(outputs, "unchanged", false), !is_new);
+    assert_int_equal(json_get_int(outputs, "rows_out", 0), 1);
+    (void)snprintf(last, sizeof(last), "%s", version);
+    json_decref(outputs);
+    return is_new;
+}
+
+static void remove_data(const char *target)
+{
+    struct err err = {0};
+    struct dataset *dataset = dataset_open(target, &err);
+    const json_t *files = json_object_get(dataset_manifest(dataset, 0), "files");
+    char path[300];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", target,
+                   json_string_value(json_array_get(files, 0)));
+    assert_int_equal(unlink(path), 0);
+    dataset_free(dataset);
+}
+
+static void test_unchanged_work_is_skipped(void **state)
+{
+    (void)state;
+    json_decref(must_run(INPUT("1")));
+    cache = true;
+    assert_true(works_again(ANY_ROW("")));
+    assert_false(works_again(ANY_ROW("")));
+    assert_false(works_again(ANY_ROW("")));
+    cache = false; /* `cache: false`, or --force */
+    assert_true(works_again(ANY_ROW("")));
+    cache = true;
+    assert_false(works_again(ANY_ROW("")));
+    assert_true(works_again(ANY_ROW(" WHERE true"))); /* other options */
+    assert_false(works_again(ANY_ROW(" WHERE true")));
+    json_decref(must_run(INPUT("2"))); /* another version of the input */
+    assert_true(works_again(ANY_ROW(" WHERE true")));
+    json_decref(must_run(INPUT("2"))); /* the same again */
+    assert_false(works_again(ANY_ROW(" WHERE true")));
+    kind_version++;
+    assert_true(works_again(ANY_ROW(" WHERE true")));
+    assert_false(works_again(ANY_ROW(" WHERE true")));
+    interval_end_us = 1;
+    assert_true(works_again(ANY_ROW(" WHERE true")));
+    assert_false(works_again(ANY_ROW(" WHERE true")));
+    remove_data("lake/cached");
+    assert_true(works_again(ANY_ROW(" WHERE true")));
+    cache = false;
+}
+
 static int open_all(void **state)
 {
     struct err err = {0};
@@ -191,10 +263,9 @@ static int close_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_inputs_to_target),
-        cmocka_unit_test(test_refuses),
-        cmocka_unit_test(test_sums_stay_exact),
-        cmocka_unit_test(test_again_is_unchanged),
+        cmocka_unit_test(test_inputs_to_target),          cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_sums_stay_exact),           cmocka_unit_test(test_again_is_unchanged),
+        cmocka_unit_test(test_unchanged_work_is_skipped),
     };
 
     return cmocka_run_group_tests(tests, open_all, close_all);
