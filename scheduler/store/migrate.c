@@ -16,7 +16,8 @@ extern const char store_migration_5[];
 const char *const *store_migrations(size_t *ret_count)
 {
     static const char *const migrations[] = {store_migration_1, store_migration_2,
-                                             store_migration_3, store_migration_4, store_migration_5};
+                                             store_migration_3, store_migration_4,
+                                             store_migration_5};
 
     *ret_count = sizeof(migrations) / sizeof(migrations[0]);
     return migrations;
