@@ -66,6 +66,10 @@ struct dag_task {
     bool is_setup;
     bool is_teardown;            /* the run's state does not depend on it … */
     bool on_failure_fail_dagrun; /* … unless this says so */
+    uint32_t upstream_setups;    /* by dag_derive_setups(), as are the next */
+    uint32_t guard_count;        /* setups further up that must have succeeded for it to run */
+    const uint32_t *guarded;     /* of a setup: the tasks that it is one of those for */
+    uint32_t guarded_count;
 
     int64_t retries;
     const int64_t *retry_exit_codes; /* of a command: others fail at once; none given = all retry */
@@ -129,6 +133,10 @@ struct dag {
  * scheduler/core/dag.c. */
 struct dag *dag_ref(struct dag *dag);
 void dag_unref(struct dag *dag);
+
+/* Fills in what follows from setups, teardowns and edges; once, when those stand. Its cost is the
+ * number of setups times the size of the graph. In scheduler/core/setups.c. */
+void dag_derive_setups(struct dag *dag);
 
 /* The index of a task, or UINT32_MAX. */
 uint32_t dag_find_task(const struct dag *dag, struct str task_id);

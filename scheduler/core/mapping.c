@@ -72,14 +72,6 @@ static bool count_instances(const struct task *node, json_t *values, uint32_t *r
     return true;
 }
 
-static void count_downstreams(struct task *node, uint32_t added)
-{
-    const struct dag_task *spec = task_spec(node);
-
-    for (uint32_t i = 0; i < spec->downstream_count; i++)
-        node->run->tasks[spec->downstream[i]].upstream_total += added;
-}
-
 /* Adds instances in state none; the first of them stands where the task itself stood. */
 static void add_instances(struct task *node, uint32_t count)
 {
@@ -108,7 +100,7 @@ static void add_instances(struct task *node, uint32_t count)
     mapping->waiting += count - first;
     run->waiting += added;
     run->unfinished += added;
-    count_downstreams(node, added);
+    tally_expect(node, added);
 }
 
 static void expand_to(struct core *core, struct task *node, uint32_t count)

@@ -113,6 +113,11 @@ struct tally {
     uint32_t failed;
     uint32_t upstream_failed;
     uint32_t skipped;
+    uint32_t setup_success; /* of these, setups */
+    uint32_t setup_failed;
+    uint32_t guard_success; /* setups further up, in whose scope the task is */
+    uint32_t guard_failed;
+    uint32_t guard_skipped;
 };
 
 /* The instances of a mapped task. The structs lie in the run's arena, where they never move. */
@@ -132,8 +137,9 @@ struct task {
     enum task_state state;
     enum task_state fresh_from; /* scheduled in this step: from which state */
     bool is_fresh;              /* … and no decision tells of it yet */
-    struct tally tally;         /* in run->tasks; so are the next two */
+    struct tally tally;         /* in run->tasks; so are the next three */
     uint32_t upstream_total;    /* instances that its upstreams have */
+    uint32_t guard_total;       /* and that the setups have in whose scope it is */
     struct mapping *mapping;    /* NULL = not expanded */
     int64_t try_number;
     int64_t max_tries;

@@ -71,7 +71,6 @@ void task_schedule_poke(struct core *core, struct task *task); /* the same try g
 void task_tell_scheduled(struct core *core, struct task *task, const char *reason);
 void task_evaluate(struct core *core, struct task *task, const struct task *cause);
 void tasks_settle(struct core *core);
-void tally_add(struct tally *tally, enum task_state state);
 /* An instance that was removed, or is there again: its downstreams wait for one less, or more. */
 void task_count_removed(struct task *task, bool is_removed);
 /* Ends all instances of a task that are in state none. */
@@ -86,10 +85,14 @@ struct task *mapping_restore(struct task *node, uint32_t map_index);
 const json_t *mapping_value(struct task *task, struct str name);
 void mapping_free(struct task *node);
 
+/* tally.c: what waits for a task counts that it has ended as `state`, or no longer (-1). */
+void tally_spread(const struct task *task, enum task_state state, int by);
+/* What waits for a task waits for so many instances of it more. */
+void tally_expect(const struct task *task, uint32_t more);
+
 /* rules.c */
 enum verdict { VERDICT_WAIT, VERDICT_RUN, VERDICT_SKIP, VERDICT_UPSTREAM_FAILED };
-enum verdict rule_verdict(enum trigger_rule rule, const struct tally *tally,
-                          uint32_t upstream_count);
+enum verdict rule_verdict(const struct task *node);
 
 /* conf.c: whether a run's conf has the declared types; err says which param has not. */
 bool conf_fits_params(const struct dag *dag, const json_t *conf, struct err *err);

@@ -189,8 +189,7 @@ static void restore_task(struct core *core, struct task *task, const struct task
         if (task_state_is_failed(row->state) && run->failed_leaf == NULL &&
             task_counts_for_run(task))
             run->failed_leaf = task;
-        for (uint32_t i = 0; i < task_spec(task)->downstream_count; i++)
-            tally_add(&run->tasks[task_spec(task)->downstream[i]].tally, row->state);
+        tally_spread(task, row->state, 1);
         if (row->state == TASK_REMOVED)
             task_count_removed(task, true);
         break;

@@ -10,6 +10,9 @@ struct view {
     uint32_t failed;      /* failed and upstream_failed */
     uint32_t only_failed; /* without upstream_failed */
     uint32_t skipped;
+    bool has_setups;
+    uint32_t setup_success;
+    uint32_t setup_failed;
     bool done;
 };
 
@@ -104,6 +107,16 @@ static enum verdict always(const struct view *v)
     return VERDICT_RUN;
 }
 
+/* That of a teardown: it undoes what at least one of its setups has done. */
+static enum verdict all_done_setup_success(const struct view *v)
+{
+    if (!v->done)
+        return VERDICT_WAIT;
+    if (!v->has_setups || v->setup_success > 0)
+        return VERDICT_RUN;
+    return v->setup_failed == 0 ? VERDICT_SKIP : VERDICT_UPSTREAM_FAILED;
+}
+
 static const judge judges[TRIGGER_RULE_COUNT] = {
     [TRIGGER_RULE_ALL_SUCCESS] = all_success,
     [TRIGGER_RULE_ALL_FAILED] = all_failed,
@@ -117,20 +130,35 @@ static const judge judges[TRIGGER_RULE_COUNT] = {
     [TRIGGER_RULE_NONE_FAILED_MIN_ONE_SUCCESS] = none_failed_min_one_success,
     [TRIGGER_RULE_NONE_SKIPPED] = none_skipped,
     [TRIGGER_RULE_ALWAYS] = always,
+    [TRIGGER_RULE_ALL_DONE_SETUP_SUCCESS] = all_done_setup_success,
 };
 
-enum verdict rule_verdict(enum trigger_rule rule, const struct tally *tally,
-                          uint32_t upstream_count)
+static enum verdict judge_upstreams(const struct task *task)
 {
-    struct view v = {.u = upstream_count,
+    const struct tally *tally = &task->tally;
+    struct view v = {.u = task->upstream_total,
                      .success = tally->success,
                      .failed = tally->failed + tally->upstream_failed,
                      .only_failed = tally->failed,
-                     .skipped = tally->skipped};
+                     .skipped = tally->skipped,
+                     .has_setups = task_spec(task)->upstream_setups > 0,
+                     .setup_success = tally->setup_success,
+                     .setup_failed = tally->setup_failed};
 
     /* A task without upstreams satisfies every rule. */
-    if (upstream_count == 0)
+    if (v.u == 0)
         return VERDICT_RUN;
     v.done = v.success + v.failed + v.skipped == v.u;
-    return judges[rule](&v);
+    return judges[task_spec(task)->trigger_rule](&v);
+}
+
+enum verdict rule_verdict(const struct task *node)
+{
+    if (node->tally.guard_failed > 0)
+        return VERDICT_UPSTREAM_FAILED;
+    if (node->tally.guard_skipped > 0)
+        return VERDICT_SKIP;
+    enum verdict verdict = judge_upstreams(node);
+    bool is_guarded = node->tally.guard_success < node->guard_total;
+    return verdict == VERDICT_RUN && is_guarded ? VERDICT_WAIT : verdict;
 }

@@ -88,6 +88,7 @@ static void init_tasks(struct run *run)
         run->tasks[i].index = i;
         run->tasks[i].map_index = -1;
         run->tasks[i].upstream_total = run->dag->tasks[i].upstream_count;
+        run->tasks[i].guard_total = run->dag->tasks[i].guard_count;
         run->tasks[i].max_tries = run->dag->tasks[i].retries;
     }
 }

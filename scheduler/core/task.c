@@ -95,13 +95,11 @@ static const struct task *next_failed_leaf(struct run *run, const struct task *a
 /* An instance that was removed is nothing to wait for. */
 void task_count_removed(struct task *task, bool is_removed)
 {
-    const struct dag_task *spec = task_spec(task);
     struct mapping *mapping = task_node(task)->mapping;
 
     if (mapping != NULL)
         mapping->live += is_removed ? -1u : 1u;
-    for (uint32_t i = 0; i < spec->downstream_count; i++)
-        task->run->tasks[spec->downstream[i]].upstream_total += is_removed ? -1u : 1u;
+    tally_expect(task, is_removed ? -1u : 1u);
 }
 
 /* What the run counts of its tasks. */
@@ -126,44 +124,6 @@ static void count_change(struct core *core, struct task *task, enum task_state f
         run->failed_leaf = task;
 }
 
-static void tally_change(struct tally *tally, enum task_state state, int by)
-{
-    switch (state) {
-    case TASK_SUCCESS:
-        tally->success += (uint32_t)by;
-        break;
-    case TASK_FAILED:
-        tally->failed += (uint32_t)by;
-        break;
-    case TASK_UPSTREAM_FAILED:
-        tally->upstream_failed += (uint32_t)by;
-        break;
-    case TASK_SKIPPED:
-        tally->skipped += (uint32_t)by;
-        break;
-    case TASK_REMOVED: /* no longer among those that are waited for */
-    case TASK_NONE:
-    case TASK_SCHEDULED:
-    case TASK_QUEUED:
-    case TASK_RUNNING:
-    case TASK_UP_FOR_RETRY:
-    case TASK_UP_FOR_RESCHEDULE:
-    case TASK_DEFERRED:
-    case TASK_RESTARTING:
-    case TASK_STATE_COUNT:
-        break;
-    }
-}
-
-/* A task that is not over any more, or not in that way: its downstreams count it no longer. */
-static void unsettle(const struct task *task, enum task_state from)
-{
-    const struct dag_task *spec = task_spec(task);
-
-    for (uint32_t i = 0; i < spec->downstream_count; i++)
-        tally_change(&task->run->tasks[spec->downstream[i]].tally, from, -1);
-}
-
 void task_move(struct core *core, struct task *task, enum task_state to, const char *reason)
 {
     enum task_state from = task->state;
@@ -172,7 +132,7 @@ void task_move(struct core *core, struct task *task, enum task_state to, const c
     if (task->is_fresh)
         task_tell_scheduled(core, task, NULL);
     if (task_state_is_final(from))
-        unsettle(task, from);
+        tally_spread(task, from, -1); /* its downstreams count it no longer */
     if (from == TASK_UP_FOR_RESCHEDULE || from == TASK_DEFERRED)
         wait_left(core, task);
     task->state = to;
@@ -224,9 +184,18 @@ void task_schedule_poke(struct core *core, struct task *task)
     ready_push(core, task);
 }
 
-void tally_add(struct tally *tally, enum task_state state)
+/* Why a task gets a state without running, as `cause` has ended. */
+static const char *verdict_reason(struct core *core, const struct task *task, enum verdict verdict,
+                                  const struct task *cause)
 {
-    tally_change(tally, state, 1);
+    const char *rule = trigger_rule_name(task_spec(task)->trigger_rule);
+
+    if (cause == NULL)
+        return rule;
+    if (verdict == VERDICT_UPSTREAM_FAILED && task_state_is_failed(cause->state))
+        return reason_format(core, "upstream_failed: %s", task_label(core, cause));
+    return reason_format(core, "%s: %s is %s", rule, task_label(core, cause),
+                         task_state_name(cause->state));
 }
 
 void task_end_waiting(struct core *core, struct task *node, enum task_state to, const char *reason)
@@ -247,26 +216,24 @@ static void start(struct core *core, struct task *node)
 
 void task_evaluate(struct core *core, struct task *task, const struct task *cause)
 {
-    const struct dag_task *spec = task_spec(task);
-    enum verdict verdict = rule_verdict(spec->trigger_rule, &task->tally, task->upstream_total);
-    const char *reason = NULL;
+    enum verdict verdict = rule_verdict(task);
 
     assert(task_is_waiting(task));
-    if (verdict == VERDICT_WAIT)
-        return;
-    if (verdict == VERDICT_RUN) {
+    if (verdict == VERDICT_RUN)
         start(core, task);
-        return;
-    }
-    if (cause == NULL)
-        reason = trigger_rule_name(spec->trigger_rule);
-    else if (verdict == VERDICT_UPSTREAM_FAILED && task_state_is_failed(cause->state))
-        reason = reason_format(core, "upstream_failed: %s", task_label(core, cause));
-    else
-        reason = reason_format(core, "%s: %s is %s", trigger_rule_name(spec->trigger_rule),
-                               task_label(core, cause), task_state_name(cause->state));
-    task_end_waiting(core, task, verdict == VERDICT_SKIP ? TASK_SKIPPED : TASK_UPSTREAM_FAILED,
-                     reason);
+    else if (verdict != VERDICT_WAIT)
+        task_end_waiting(core, task, verdict == VERDICT_SKIP ? TASK_SKIPPED : TASK_UPSTREAM_FAILED,
+                         verdict_reason(core, task, verdict, cause));
+}
+
+static void evaluate_all(struct core *core, const struct task *cause, const uint32_t *indices,
+                         uint32_t count)
+{
+    struct run *run = cause->run;
+
+    for (uint32_t i = 0; i < count && run->row.state == RUN_RUNNING; i++)
+        if (task_is_waiting(&run->tasks[indices[i]]))
+            task_evaluate(core, &run->tasks[indices[i]], cause);
 }
 
 static void tell_downstreams(struct core *core, const struct task *task)
@@ -277,12 +244,9 @@ static void tell_downstreams(struct core *core, const struct task *task)
         run_task_failed(core, task);
     if (task->run->awaited != NULL)
         waits_run_changed(core, task->run);
-    for (uint32_t i = 0; i < spec->downstream_count; i++) {
-        struct task *down = &task->run->tasks[spec->downstream[i]];
-        tally_add(&down->tally, task->state);
-        if (task_is_waiting(down) && task->run->row.state == RUN_RUNNING)
-            task_evaluate(core, down, task);
-    }
+    tally_spread(task, task->state, 1);
+    evaluate_all(core, task, spec->downstream, spec->downstream_count);
+    evaluate_all(core, task, spec->guarded, spec->guarded_count);
 }
 
 /* Takes a task out of whatever would move it on, and tells its attempt to stop. */

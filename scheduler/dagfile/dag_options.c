@@ -7,9 +7,11 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const char *const trigger_rules[] = {
+#define TRIGGER_RULES_OF_FILES
 #define TRIGGER_RULE(name, text) text,
 #include "millrace/enums.def"
 #undef TRIGGER_RULE
+#undef TRIGGER_RULES_OF_FILES
     NULL,
 };
 
@@ -70,6 +72,15 @@ static const struct option task_options[] = {
     {.key = "depends_on", .type = OPTION_STRINGS, .flags = OPTION_OR_SINGLE, .fallback = "[]",
      .doc = "The tasks it waits for."},
     {.key = "doc", .type = OPTION_STRING, .doc = "A text for the page, in Markdown."},
+    {.key = "setup", .type = OPTION_BOOL, .fallback = "false",
+     .doc = "Whether it makes what the tasks behind it need: unless it succeeds, none of them runs, "
+            "whatever their trigger rule, up to its teardown."},
+    {.key = "teardown", .type = OPTION_SCALARS, .flags = OPTION_OR_SINGLE,
+     .doc = "true: it takes down what the setups among its upstreams have made. Or the names of "
+            "these setups, which it then depends on too. It runs when all its upstreams have ended "
+            "and a setup has succeeded, also after failures, fail_fast and dagrun_timeout."},
+    {.key = "on_failure_fail_dagrun", .type = OPTION_BOOL, .fallback = "false",
+     .doc = "Whether the run fails if this teardown does."},
     SHARED_OPTIONS,
 };
 

@@ -190,13 +190,29 @@ static void check_fail_fast(struct dag_builder *b)
     for (uint32_t i = 0; b->dag->fail_fast && i < b->dag->task_count; i++) {
         const struct dag_task *task = &b->dag->tasks[i];
         const struct node *own = node_get(b->sources[i].node, "trigger_rule");
-        if (task->trigger_rule == TRIGGER_RULE_ALL_SUCCESS)
+        if (task->trigger_rule == TRIGGER_RULE_ALL_SUCCESS || task->is_teardown)
             continue;
         diag_add(b->diags, MR(BAD_VALUE), own != NULL ? own->at : b->sources[i].at,
                  "take out `trigger_rule`, or `fail_fast`",
                  "with `fail_fast` every trigger rule must be all_success, not %s",
                  trigger_rule_name(task->trigger_rule));
     }
+}
+
+/* What setups cost grows with their number times the size of the graph. */
+static void derive_setups(struct dag_builder *b)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < b->dag->task_count; i++) {
+        count += b->dag->tasks[i].is_setup;
+        if (!b->dag->tasks[i].is_setup || count != DAGFILE_SETUPS_MAX + 1)
+            continue;
+        diag_add(b->diags, MR(LIMIT), b->sources[i].at, NULL, "a DAG has at most %d setups",
+                 DAGFILE_SETUPS_MAX);
+        return;
+    }
+    dag_derive_setups(b->dag);
 }
 
 static void check_document(struct dag_builder *b)
@@ -214,6 +230,8 @@ static void check_document(struct dag_builder *b)
         targets_check(b);
         if (b->diags->error_count == before)
             graph_weigh(b);
+        if (b->diags->error_count == before)
+            derive_setups(b);
     }
     json_decref(options);
 }

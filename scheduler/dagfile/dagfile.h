@@ -11,6 +11,7 @@
 
 #define DAGFILE_BYTES_MAX (16u * 1024 * 1024)
 #define DAGFILE_TASKS_MAX 10000
+#define DAGFILE_SETUPS_MAX 256
 
 struct dagfile_input {
     struct str source; /* the whole file */

@@ -68,12 +68,39 @@ static void add_upstream(struct dag_builder *b, const struct task_source *task,
     upstream[(*count)++] = found->index;
 }
 
+/* The setups that a teardown names: upstreams like others, and setups even if they don't say so. */
+static void add_setups(struct dag_builder *b, uint32_t index, uint32_t *upstream, uint32_t *count)
+{
+    const struct task_source *task = &b->sources[index];
+    const struct node *node = node_get(task->node, "teardown");
+    size_t many = node->kind == NODE_LIST ? node->item_count : 1;
+
+    for (size_t i = 0; i < many; i++) {
+        const struct node *item = node->kind == NODE_LIST ? node->items[i] : node;
+        const struct task_source *found =
+            item->kind == NODE_STRING ? builder_find(b, item->text) : NULL;
+        if (found == NULL || b->marks[found->index] != b->round)
+            add_upstream(b, task, item, upstream, count);
+        if (found == NULL || found == task)
+            continue;
+        b->dag->tasks[found->index].is_setup = true;
+        if (b->dag->tasks[found->index].is_teardown)
+            diag_add(b->diags, MR(BAD_UPSTREAM), item->at, "name it in depends_on",
+                     "`%.*s` is a teardown, and no setup", STR_ARG(found->task_id));
+    }
+}
+
+static size_t most_of(const struct node *list)
+{
+    return list == NULL ? 0 : list->kind == NODE_LIST ? list->item_count : 1;
+}
+
 static void read_upstream(struct dag_builder *b, uint32_t index)
 {
     const struct task_source *task = &b->sources[index];
     const struct node *list = node_get(task->node, "depends_on");
     struct dag_task *out = &b->dag->tasks[index];
-    size_t most = list == NULL ? 0 : list->kind == NODE_LIST ? list->item_count : 1;
+    size_t most = most_of(list) + most_of(node_get(task->node, "teardown"));
     uint32_t *upstream = arena_alloc_array(&b->dag->arena, most, sizeof(*upstream));
     uint32_t count = 0;
 
@@ -83,6 +110,8 @@ static void read_upstream(struct dag_builder *b, uint32_t index)
             add_upstream(b, task, list->items[i], upstream, &count);
     else if (list != NULL)
         add_upstream(b, task, list, upstream, &count);
+    if (out->is_teardown)
+        add_setups(b, index, upstream, &count);
     if (count > 0)
         qsort(upstream, count, sizeof(*upstream), compare_indices);
     out->upstream = upstream;
@@ -130,17 +159,25 @@ static uint32_t topological_order(const struct dag *dag, uint32_t *order)
     return count;
 }
 
+static const struct node *find_item(const struct node *list, struct str text)
+{
+    if (list == NULL || list->kind != NODE_LIST)
+        return list != NULL && list->kind == NODE_STRING && str_eq(list->text, text) ? list : NULL;
+    for (size_t i = 0; i < list->item_count; i++)
+        if (list->items[i]->kind == NODE_STRING && str_eq(list->items[i]->text, text))
+            return list->items[i];
+    return NULL;
+}
+
 static const struct node *edge_node(const struct dag_builder *b, uint32_t task, uint32_t upstream)
 {
-    const struct node *list = node_get(b->sources[task].node, "depends_on");
+    const struct node *map = b->sources[task].node;
+    struct str name = b->sources[upstream].task_id;
+    const struct node *item = find_item(node_get(map, "depends_on"), name);
 
-    if (list->kind != NODE_LIST)
-        return list;
-    for (size_t i = 0; i < list->item_count; i++)
-        if (list->items[i]->kind == NODE_STRING &&
-            str_eq(list->items[i]->text, b->sources[upstream].task_id))
-            return list->items[i];
-    return list;
+    if (item == NULL)
+        item = find_item(node_get(map, "teardown"), name);
+    return item == NULL ? map : item;
 }
 
 /* `path` goes upstream: path[from] depends on path[from+1] …, and the last on path[from]. */

@@ -100,6 +100,38 @@ static void read_exit_codes(struct dag_builder *b, const struct task_options *o,
     task->retry_exit_code_count = count;
 }
 
+/* `teardown` is a switch, or names setups: graph_build() makes edges of these. */
+static void read_teardown(struct dag_builder *b, const struct task_options *o,
+                          struct dag_task *task)
+{
+    const struct node *node = node_get(o->node, "teardown");
+    const struct node *rule = node_get(o->node, "trigger_rule");
+    const struct node *fails = node_get(o->node, "on_failure_fail_dagrun");
+
+    task->is_setup = json_is_true(json_object_get(o->own, "setup"));
+    task->is_teardown = node != NULL && !(node->kind == NODE_BOOL && !node->scalar.boolean);
+    task->on_failure_fail_dagrun = json_is_true(json_object_get(o->own, "on_failure_fail_dagrun"));
+    if (!task->is_teardown) {
+        if (fails != NULL)
+            diag_add(b->diags, MR(BAD_VALUE), fails->at, "add `teardown: true`, or take it out",
+                     "`on_failure_fail_dagrun` is for teardowns: other tasks fail the run anyway");
+        return;
+    }
+    for (size_t i = 0; i < node->item_count; i++)
+        if (node->items[i]->kind != NODE_STRING)
+            diag_add(b->diags, MR(BAD_VALUE), node->items[i]->at, NULL,
+                     "`teardown` must be true or name setups");
+    if (node->kind != NODE_LIST && node->kind != NODE_STRING && node->kind != NODE_BOOL)
+        diag_add(b->diags, MR(BAD_VALUE), node->at, NULL, "`teardown` must be true or name setups");
+    if (task->is_setup)
+        diag_add(b->diags, MR(BAD_VALUE), node->at, "make two tasks of it",
+                 "a task can't be setup and teardown");
+    if (rule != NULL)
+        diag_add(b->diags, MR(BAD_VALUE), rule->at, "take it out",
+                 "a teardown has a trigger rule of its own: it runs when a setup has succeeded");
+    task->trigger_rule = TRIGGER_RULE_ALL_DONE_SETUP_SUCCESS;
+}
+
 static bool is_env_name(struct str name)
 {
     for (size_t i = 0; i < name.len; i++) {
@@ -183,6 +215,7 @@ static void read_task(struct dag_builder *b, uint32_t index, const struct task_o
                             &task->weight_rule);
     (void)trigger_rule_parse(str_from(json_string_value(pick(o, "trigger_rule"))),
                              &task->trigger_rule);
+    read_teardown(b, o, task);
     read_pool(b, o, task);
     check_env(b, node_get(o->node, "env"));
     task->env = merge_env(o);

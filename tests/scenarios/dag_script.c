@@ -172,6 +172,13 @@ static void set_task(struct dag *dag, struct dag_task *task, struct str key, str
         task->priority_weight_total = number(value);
     else if (str_is(key, "retry_exit_codes"))
         set_exit_codes(dag, task, value);
+    else if (str_is(key, "setup"))
+        task->is_setup = str_is(value, "true");
+    else if (str_is(key, "teardown")) {
+        task->is_teardown = str_is(value, "true");
+        task->trigger_rule = TRIGGER_RULE_ALL_DONE_SETUP_SUCCESS;
+    } else if (str_is(key, "fails_run"))
+        task->on_failure_fail_dagrun = str_is(value, "true");
     else if (str_is(key, "kind"))
         set_kind(task, value);
     else if (str_is(key, "poke")) {
@@ -311,5 +318,6 @@ struct dag *dag_script(const char *dag_id, const char *body)
         }
     }
     link_downstreams(dag);
+    dag_derive_setups(dag);
     return dag;
 }

@@ -274,6 +274,7 @@ static bool naive_runs(const struct stored_run *run, const struct dag_task *spec
     case TRIGGER_RULE_NONE_SKIPPED:
         return skipped == 0;
     case TRIGGER_RULE_ALL_DONE:
+    case TRIGGER_RULE_ALL_DONE_SETUP_SUCCESS: /* without setups */
     case TRIGGER_RULE_ALWAYS:
     case TRIGGER_RULE_COUNT:
         break;
