@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "scheduler/command_reader.h"
 #include "scheduler/watch.h"
 
 #include <stdlib.h>
@@ -11,20 +12,12 @@
 #define TIME_US_MIN INT64_C(-62135596800000000)
 #define TIME_US_MAX INT64_C(253402300799999999)
 
-/* A command being read: strings are borrowed from the document, which the inbox keeps. */
-struct reader {
-    struct scheduler *scheduler;
-    const json_t *document;
-    struct err *err;
-};
-
-static bool bad(struct reader *reader, const char *key, const char *expected)
+bool bad(struct reader *reader, const char *key, const char *expected)
 {
     return err_set(reader->err, ERR_BAD_REQUEST, "`%s` must be %s", key, expected);
 }
 
-/* Members that are absent or null leave *ret alone. */
-static bool read_int(struct reader *reader, const char *key, int64_t *ret)
+bool read_int(struct reader *reader, const char *key, int64_t *ret)
 {
     const json_t *value = json_object_get(reader->document, key);
 
@@ -36,8 +29,7 @@ static bool read_int(struct reader *reader, const char *key, int64_t *ret)
     return true;
 }
 
-/* An instant: far enough from the ends of int64_t for all arithmetic on times. */
-static bool read_time(struct reader *reader, const char *key, int64_t *ret)
+bool read_time(struct reader *reader, const char *key, int64_t *ret)
 {
     int64_t us = *ret;
 
@@ -49,7 +41,7 @@ static bool read_time(struct reader *reader, const char *key, int64_t *ret)
     return true;
 }
 
-static bool read_bool(struct reader *reader, const char *key, bool *ret)
+bool read_bool(struct reader *reader, const char *key, bool *ret)
 {
     const json_t *value = json_object_get(reader->document, key);
 
@@ -61,7 +53,7 @@ static bool read_bool(struct reader *reader, const char *key, bool *ret)
     return true;
 }
 
-static bool read_string(struct reader *reader, const char *key, const char **ret)
+bool read_string(struct reader *reader, const char *key, const char **ret)
 {
     const json_t *value = json_object_get(reader->document, key);
 
@@ -73,7 +65,7 @@ static bool read_string(struct reader *reader, const char *key, const char **ret
     return true;
 }
 
-static bool read_id(struct reader *reader, const char *key, bool required, const char **ret)
+bool read_id(struct reader *reader, const char *key, bool required, const char **ret)
 {
     const char *id = NULL;
 
@@ -193,6 +185,9 @@ static const struct command commands[] = {
     {"trigger",          read_trigger         },
     {"backfill_create",  read_backfill_create },
     {"backfill_control", read_backfill_control},
+    {"clear",            read_clear           },
+    {"mark_tasks",       read_mark_tasks      },
+    {"mark_run",         read_mark_run        },
 };
 
 /* The two commands that are the loop's own. */

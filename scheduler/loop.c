@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "scheduler/changes.h"
 #include "scheduler/effects.h"
 #include "scheduler/peers.h"
 
@@ -78,6 +79,8 @@ static bool made_this_turn(const struct scheduler *scheduler, const char *dag_id
 /* Attaches what the core must know from the store before it handles a command. */
 static bool prepare(struct scheduler *scheduler, struct event *event, struct err *err)
 {
+    if (changes_is_change(event->kind))
+        return changes_prepare(scheduler, event, err);
     if (event->kind != EVENT_TRIGGER)
         return true;
     struct event_trigger *trigger = &event->as.trigger;
@@ -118,30 +121,64 @@ static bool step_tick(struct scheduler *scheduler, int64_t now_us, struct err *e
     return true;
 }
 
-static bool step_all(struct scheduler *scheduler, int64_t now_us, struct err *err)
+static bool is_asker_fault(const struct err *err)
 {
-    if (scheduler->tick_due && !step_tick(scheduler, now_us, err))
-        return false;
-    scheduler->tick_due = false;
-    for (size_t i = 0; i < scheduler->inbox_count; i++) {
-        struct event *event = &scheduler->inbox[i].event;
-        event->now_us = now_us;
-        if (!prepare(scheduler, event, err))
-            return false;
+    return err->code == ERR_LIMIT || err->code == ERR_BAD_REQUEST;
+}
+
+static bool step_event(struct scheduler *scheduler, struct event *event, int64_t now_us,
+                       struct err *err)
+{
+    event->now_us = now_us;
+    if (prepare(scheduler, event, err)) {
         core_step(scheduler->core, event, &scheduler->decisions);
+        return true;
     }
+    if (!is_asker_fault(err))
+        return false;
+    request_answer(scheduler, event->request, err);
+    *err = (struct err){0};
     return true;
 }
 
-static void clear_turn(struct scheduler *scheduler)
+/* A change reads rows, which must be as the core has them: it comes first in its turn, and what the
+ * inbox holds from the next one on waits for the next turn. */
+static bool step_all(struct scheduler *scheduler, int64_t now_us, struct err *err, size_t *ret_done)
 {
-    for (size_t i = 0; i < scheduler->inbox_count; i++) {
+    struct inbox_item *inbox = scheduler->inbox;
+    bool begins_with_change = scheduler->inbox_count > 0 && changes_is_change(inbox[0].event.kind);
+    size_t done = 0;
+
+    *ret_done = 0;
+    if (begins_with_change && scheduler->decisions.count > 0)
+        return true; /* something was decided out of turn: that first */
+    if (begins_with_change && !step_event(scheduler, &inbox[done++].event, now_us, err))
+        return false;
+    if (scheduler->tick_due && !step_tick(scheduler, now_us, err))
+        return false;
+    scheduler->tick_due = false;
+    while (done < scheduler->inbox_count &&
+           (!changes_is_change(inbox[done].event.kind) || scheduler->decisions.count == 0))
+        if (!step_event(scheduler, &inbox[done++].event, now_us, err))
+            return false;
+    *ret_done = done;
+    return true;
+}
+
+/* Forgets the first `done` events; those that are left keep their strings. */
+static void clear_turn(struct scheduler *scheduler, size_t done)
+{
+    for (size_t i = 0; i < done; i++) {
         json_decref(scheduler->inbox[i].document);
         dag_unref(scheduler->inbox[i].dag);
     }
-    scheduler->inbox_count = 0;
+    scheduler->inbox_count -= done;
+    for (size_t i = 0; i < scheduler->inbox_count; i++)
+        scheduler->inbox[i] = scheduler->inbox[i + done];
     decisions_clear(&scheduler->decisions);
-    arena_release(&scheduler->turn_arena);
+    changes_clear(scheduler);
+    if (scheduler->inbox_count == 0)
+        arena_release(&scheduler->turn_arena);
 }
 
 static void fail(struct scheduler *scheduler, const struct err *err)
@@ -161,16 +198,13 @@ static void on_checkpoint(uv_timer_t *timer)
         fail(scheduler, &err);
 }
 
-/* The turn: step each event, commit once, act, arm one timer. */
-void loop_turn(struct scheduler *scheduler)
+static void turn_once(struct scheduler *scheduler)
 {
     struct err err = {0};
     int64_t now_us = clock_wall_us();
+    size_t done = 0;
 
-    if (scheduler->has_ended || (!scheduler->turn_due && !scheduler->tick_due))
-        return;
-    scheduler->turn_due = false;
-    if (!step_all(scheduler, now_us, &err) ||
+    if (!step_all(scheduler, now_us, &err, &done) ||
         !store_commit(scheduler->store, &scheduler->decisions, now_us, &err)) {
         fail(scheduler, &err);
         return;
@@ -178,8 +212,8 @@ void loop_turn(struct scheduler *scheduler)
     effects_carry_out(scheduler, &scheduler->decisions);
     if (scheduler->options.observe != NULL)
         scheduler->options.observe(scheduler->options.observe_context, &scheduler->decisions);
-    clear_turn(scheduler);
-    if (scheduler->stop_asked) {
+    clear_turn(scheduler, done);
+    if (scheduler->stop_asked && scheduler->inbox_count == 0) {
         loop_end(scheduler, &err);
         return;
     }
@@ -188,7 +222,19 @@ void loop_turn(struct scheduler *scheduler)
         fail(scheduler, &err);
         return;
     }
-    loop_arm(scheduler);
+}
+
+/* The turn: step each event, commit once, act, arm one timer. */
+void loop_turn(struct scheduler *scheduler)
+{
+    if (scheduler->has_ended || (!scheduler->turn_due && !scheduler->tick_due))
+        return;
+    scheduler->turn_due = false;
+    do
+        turn_once(scheduler);
+    while (!scheduler->has_ended && scheduler->inbox_count > 0);
+    if (!scheduler->has_ended)
+        loop_arm(scheduler);
 }
 
 static void on_wakeup(uv_timer_t *timer)
@@ -261,7 +307,7 @@ void loop_close(struct scheduler *scheduler)
 
 void loop_release(struct scheduler *scheduler)
 {
-    clear_turn(scheduler);
+    clear_turn(scheduler, scheduler->inbox_count);
     decisions_release(&scheduler->decisions);
     free(scheduler->inbox);
     free(scheduler->requests);

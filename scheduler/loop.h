@@ -43,7 +43,9 @@ struct scheduler {
     struct inbox_item *inbox;
     size_t inbox_count;
     size_t inbox_capacity;
-    struct arena turn_arena; /* strings of this turn's events */
+    struct arena turn_arena; /* strings of the events in the inbox */
+    struct dag **versions;   /* parsed for the changes of this turn; references */
+    size_t version_count;
     struct decisions decisions;
     bool turn_due; /* there is something to commit or to send */
     bool tick_due;

@@ -83,13 +83,6 @@ static bool on_backfill(void *context, const struct backfill_row *row, struct er
     return true;
 }
 
-struct run_rows {
-    const struct task_row *tasks;
-    size_t task_count;
-    const struct attempt_row *attempts;
-    size_t attempt_count;
-};
-
 /* What the core can't do without the run's tasks: those that had begun fail, and so do their
  * attempts, whose worker is told to stop what nobody knows. */
 static void fail_tasks(struct decisions *out, const struct run_rows *rows, const char *reason)
@@ -145,7 +138,10 @@ static bool on_run(void *context, const struct run_row *row, const struct versio
 {
     struct recovery *recovery = context;
     const struct known_version *known = get_version(recovery, version);
-    const struct run_rows rows = {tasks, task_count, attempts, attempt_count};
+    const struct run_rows rows = {.tasks = tasks,
+                                  .task_count = task_count,
+                                  .attempts = attempts,
+                                  .attempt_count = attempt_count};
 
     (void)err;
     if (known->dag == NULL)

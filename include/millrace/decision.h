@@ -44,7 +44,7 @@ struct decision_start {
 struct decision_reply {
     uint64_t request;
     const struct err *err; /* NULL = done */
-    int64_t row;           /* id of the run or backfill made or changed; 0 = none */
+    int64_t row;           /* id of the run or backfill, or how many were changed; 0 = none */
 };
 
 /* Rows first … count - 1 in state none. The first time (first = 0) they replace row -1. */

@@ -6,6 +6,7 @@
 #define MILLRACE_EVENT_H
 
 #include "base/err.h"
+#include "millrace/choice.h"
 #include "millrace/dag.h"
 #include "millrace/rows.h"
 
@@ -18,6 +19,9 @@ enum event_kind {
     EVENT_BACKFILL_CREATE,  /* command */
     EVENT_BACKFILL_CONTROL, /* command: pause, unpause, cancel */
     EVENT_POOL_SET,         /* command: a pool is made, or gets another number of slots */
+    EVENT_CLEAR,            /* command: task instances are to run again */
+    EVENT_MARK_TASKS,       /* command: task instances get a state from outside */
+    EVENT_MARK_RUN,         /* command: a run gets a state, or a note, from outside */
     EVENT_WORKER_UP,        /* a worker (re)connected and told what it has */
     EVENT_WORKER_GONE,      /* proof that a worker instance no longer exists */
     EVENT_ATTEMPT_STARTED,
@@ -72,6 +76,36 @@ struct event_backfill_create {
 };
 
 enum backfill_control { BACKFILL_PAUSE, BACKFILL_UNPAUSE, BACKFILL_CANCEL };
+
+/* A run that a change concerns. */
+struct run_rows {
+    struct run_row row;
+    struct dag *version; /* what it is pinned to; NULL = this program can't read it */
+    /* Attached unless the core has the run in memory. */
+    const struct task_row *tasks;
+    size_t task_count;
+    const struct attempt_row *attempts;
+    size_t attempt_count;
+};
+
+/* EVENT_CLEAR, EVENT_MARK_TASKS, EVENT_MARK_RUN. The loop looks the runs up in the store; all of
+ * them are changed, or none. */
+struct event_change {
+    const char *dag_id;
+    struct run_choice which;
+    const struct run_rows *runs; /* by logical date */
+    size_t run_count;
+    struct task_choice tasks;   /* of CLEAR and MARK_TASKS */
+    bool keep_runs;             /* CLEAR: runs that are over stay so */
+    bool on_latest_version;     /* CLEAR: a whole run, by the DAG's current version */
+    bool refuse_running;        /* CLEAR: a conflict if one of the tasks is running */
+    enum task_state task_state; /* MARK_TASKS: success, failed or skipped */
+    bool is_cancel;             /* MARK_*: to failed, and only what is not over */
+    bool has_run_state;         /* MARK_RUN */
+    enum run_state run_state;   /* MARK_RUN: queued, success or failed */
+    const char *note;           /* CLEAR, MARK_RUN: NULL = as it is */
+    const char *by;             /* who asks, for the reasons: "rest_api" */
+};
 
 struct event_worker_up {
     const char *instance;      /* unique per worker process */
@@ -128,6 +162,7 @@ struct event {
             const char *name;
             int64_t slots; /* -1 = unlimited; fewer than are taken hold back new starts only */
         } pool_set;
+        struct event_change change;
         struct event_worker_up worker_up;
         struct {
             const char *instance;

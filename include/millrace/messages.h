@@ -32,10 +32,18 @@
  *                       conf?, note?, force?, triggered_by}
  *     backfill_create  {dag_id, from, to, max_active_runs, reprocess, run_backwards, conf?}
  *     backfill_control {backfill, action: pause|unpause|cancel}
+ *     clear            {dag_id, run_id? | from?, to?, include_past?, include_future?, tasks?,
+ *                       upstream?, downstream?, only_failed?, only_running?, keep_runs?,
+ *                       on_latest_version?, refuse_running?, note?, by?}
+ *                       tasks: [task_id | [task_id, map_index]], absent = all
+ *     mark_tasks       {dag_id, run_id, include_past?, include_future?, tasks?, upstream?,
+ *                       downstream?, state: success|failed|skipped | cancel: true, by?}
+ *     mark_run         {dag_id, run_id, state?: queued|success|failed | cancel: true, note?, by?}
  *     reparse          {}             reads the DAG folder again
  *     stop             {}             ends the scheduler in order
  * To web:
- *   reply         {id, error?: {code, message}, row?}   after the commit; code as in errors.def
+ *   reply         {id, error?: {code, message}, row?}   after the commit; code as in errors.def;
+ *                 row: of the run or backfill; of clear and mark: how many were changed
  *   notify        {seq}     transitions up to seq are committed: read them from SQLite
  *
  * Runner protocol, between a worker and one of its runners (a socket pair, same framing):

@@ -168,6 +168,16 @@ void backfill_run_ended(struct core *core, struct backfill *backfill, enum run_s
     retire_if_over(core, backfill);
 }
 
+void backfill_run_changed(struct core *core, struct backfill *backfill, enum run_state from,
+                          enum run_state to)
+{
+    backfill->row.succeeded += (to == RUN_SUCCESS) - (from == RUN_SUCCESS);
+    backfill->row.failed += (to == RUN_FAILED) - (from == RUN_FAILED);
+    backfill->live_runs += to == RUN_QUEUED;
+    tell(core, backfill, DECIDE_BACKFILL);
+    set_wanting(core, backfill, has_room(backfill));
+}
+
 static bool conf_is_good(struct core *core, const struct event *event, const struct dag *dag)
 {
     const char *text = event->as.backfill_create.conf;

@@ -133,6 +133,15 @@ void core_step(struct core *core, const struct event *event, struct decisions *o
     case EVENT_POOL_SET:
         pools_set(core, event);
         break;
+    case EVENT_CLEAR:
+        change_clear(core, event);
+        break;
+    case EVENT_MARK_TASKS:
+        change_mark_tasks(core, event);
+        break;
+    case EVENT_MARK_RUN:
+        change_mark_run(core, event);
+        break;
     case EVENT_WORKER_UP:
         workers_up(core, &event->as.worker_up);
         break;
@@ -184,10 +193,21 @@ size_t core_bound_workers(const struct core *core, const char **out, size_t max)
     return count;
 }
 
+bool core_has_run(const struct core *core, int64_t run_id)
+{
+    return runs_find(core, run_id) != NULL;
+}
+
+struct dag *core_current_version(const struct core *core, const char *dag_id, int64_t version_id)
+{
+    const struct dag_entry *entry = dags_find(core, dag_id);
+
+    return entry == NULL || entry->row.version_id != version_id ? NULL : entry->current;
+}
+
 bool core_run_is_live(const struct core *core, int64_t run_id)
 {
-    struct run *run = NULL;
+    const struct run *run = runs_find(core, run_id);
 
-    HASH_FIND(hh, core->runs, &run_id, sizeof(run_id), run);
     return run != NULL && !run_state_is_final(run->row.state);
 }

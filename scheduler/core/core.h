@@ -61,6 +61,13 @@ size_t core_wants(struct core *core, int64_t now_us, struct core_want *out, size
 /* The instances of workers that unfinished attempts are bound to; borrowed until the next step. */
 size_t core_bound_workers(const struct core *core, const char **out, size_t max);
 
+/* Whether the core has a run in memory: it is live, or attempts of it have still to stop. Of any
+ * other a change needs the rows. */
+bool core_has_run(const struct core *core, int64_t run_id);
+
+/* The current version of a DAG if it is the one with that row id (no reference), else NULL. */
+struct dag *core_current_version(const struct core *core, const char *dag_id, int64_t version_id);
+
 /* Whether a run is live, i.e. known to the core and not final. */
 bool core_run_is_live(const struct core *core, int64_t run_id);
 

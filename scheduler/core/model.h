@@ -160,7 +160,7 @@ struct task {
 };
 
 struct run {
-    struct run_row row; /* strings live in the arena; reason is not kept */
+    struct run_row row; /* strings live in the arena; reason is kept once it is over */
     struct arena arena;
     struct dag *dag; /* the version it is pinned to */
     struct dag_entry *entry;
@@ -178,6 +178,7 @@ struct run {
     struct heap_node queued;  /* among the runs that may start, of its DAG or backfill */
     struct timer timer;       /* queued: TIMER_RUN; running: TIMER_RUN_TIMEOUT */
     json_t *conf;             /* parsed when first needed */
+    bool is_forgotten;        /* over, and to be freed with the turn's decisions */
     const char *unreadable;   /* while recovering: why its version can't be read */
     struct wait_key *awaited; /* tasks elsewhere wait for it, or NULL */
     UT_hash_handle hh;        /* by row.id, while it is live or has attempts that stop */

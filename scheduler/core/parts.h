@@ -42,6 +42,12 @@ void run_stop_tasks(struct core *core, struct run *run, const char *reason);
 void run_attempt_stopped(struct core *core, struct run *run); /* one of those told to stop */
 void run_free(struct core *core, struct run *run);
 int64_t run_sort_date(const struct run *run); /* logical date, or run_after without one */
+struct run *runs_find(const struct core *core, int64_t id); /* in memory; NULL if it is not */
+/* A run that is over is to run again; what is left of it is enqueued by run_enqueue(). */
+void run_requeue(struct core *core, struct run *run);
+void run_set_state(struct core *core, struct run *run, enum run_state state, const char *reason);
+void run_set_note(struct core *core, struct run *run, const char *note);
+void run_forget_if_over(struct core *core, struct run *run);
 bool run_known_by_name(const struct core *core, const char *dag_id, const char *run_id);
 bool run_known_by_date(const struct core *core, const char *dag_id, int64_t logical_date_us);
 
@@ -56,6 +62,11 @@ void run_arm_timeout(struct core *core, struct run *run);
 void run_timed_out(struct core *core, struct run *run);
 void run_task_failed(struct core *core, const struct task *task); /* for good */
 
+/* change.c */
+void change_clear(struct core *core, const struct event *event);
+void change_mark_tasks(struct core *core, const struct event *event);
+void change_mark_run(struct core *core, const struct event *event);
+
 /* trigger.c */
 void trigger_run(struct core *core, const struct event *event);
 
@@ -66,6 +77,7 @@ void task_schedule(struct core *core, struct task *task);
 /* Ends a task from outside, whatever it does: it leaves what it waits for, and its attempt is told
  * to stop. A task in that state stays as it is. */
 void task_decide(struct core *core, struct task *task, enum task_state to, const char *reason);
+void task_clear(struct core *core, struct task *task, const char *reason); /* it is to run again */
 void task_stopped(struct core *core, struct task *task); /* the attempt that was told to stop */
 void task_schedule_poke(struct core *core, struct task *task); /* the same try goes on */
 void task_tell_scheduled(struct core *core, struct task *task, const char *reason);
@@ -214,6 +226,9 @@ void backfill_touch(struct core *core, struct backfill *backfill);
 void backfill_schedule_changed(struct core *core, struct backfill *backfill);
 void backfill_start_runs(struct core *core, struct backfill *backfill);
 void backfill_run_ended(struct core *core, struct backfill *backfill, enum run_state state);
+/* A run of it that was over with `from` goes on (`to` = queued), or is over with `to` instead. */
+void backfill_run_changed(struct core *core, struct backfill *backfill, enum run_state from,
+                          enum run_state to);
 size_t backfill_want(struct core *core, struct core_want *out, size_t max);
 void backfill_make_run(struct core *core, const struct core_want *want,
                        const struct known_run *known);

@@ -103,12 +103,13 @@ struct run *run_new(struct core *core, struct dag_entry *entry, struct dag *vers
     run->row.run_id = arena_strdup(&run->arena, row->run_id);
     run->row.conf = arena_strdup(&run->arena, row->conf == NULL ? "{}" : row->conf);
     run->row.note = arena_strdup(&run->arena, row->note);
-    run->row.reason = NULL;
     run->row.doom = arena_strdup(&run->arena, row->doom);
+    run->row.reason =
+        run_state_is_final(row->state) ? arena_strdup(&run->arena, row->reason) : NULL;
     run->dag = dag_ref(version);
     run->entry = entry;
     run->timer.kind = TIMER_RUN;
-    if (row->backfill_id != 0)
+    if (row->backfill_id != 0 && !run_state_is_final(row->state))
         HASH_FIND(hh, core->backfills, &row->backfill_id, sizeof(row->backfill_id), run->backfill);
     init_tasks(run);
     HASH_ADD(hh, core->runs, row.id, sizeof(run->row.id), run);
@@ -254,10 +255,77 @@ void run_check_end(struct core *core, struct run *run)
                           task_label(core, leaf)));
 }
 
-static void forget(struct core *core, struct run *run)
+struct run *runs_find(const struct core *core, int64_t id)
 {
+    struct run *run = NULL;
+
+    HASH_FIND(hh, core->runs, &id, sizeof(id), run);
+    return run;
+}
+
+void run_forget_if_over(struct core *core, struct run *run)
+{
+    if (!run_state_is_final(run->row.state) || run->stopping > 0 || run->is_forgotten)
+        return;
+    run->is_forgotten = true;
     HASH_DEL(core->runs, run);
     retire_run(core, run);
+}
+
+/* The backfill of a run that is over, unless it is over, too. */
+static struct backfill *open_backfill(const struct core *core, const struct run *run)
+{
+    struct backfill *backfill = NULL;
+
+    if (run->row.backfill_id != 0)
+        HASH_FIND(hh, core->backfills, &run->row.backfill_id, sizeof(run->row.backfill_id),
+                  backfill);
+    return backfill == NULL || backfill->row.completed_at_us != 0 ? NULL : backfill;
+}
+
+/* It goes on as a run of its backfill; of one that is over, it is none from now on. */
+void run_requeue(struct core *core, struct run *run)
+{
+    enum run_state from = run->row.state;
+
+    assert(run_state_is_final(from));
+    run->row.queued_at_us = core->now_us;
+    run->row.started_at_us = run->row.ended_at_us = 0;
+    run->row.clear_number++;
+    run->row.reason = NULL;
+    run->backfill = open_backfill(core, run);
+    if (run->backfill == NULL)
+        run->row.backfill_id = 0;
+    move(core, run, RUN_QUEUED, why_queued(core, run));
+    waits_run_is_live(core, run);
+    if (run->backfill != NULL)
+        backfill_run_changed(core, run->backfill, from, RUN_QUEUED);
+    else
+        run->entry->live_runs++;
+}
+
+void run_set_state(struct core *core, struct run *run, enum run_state state, const char *reason)
+{
+    enum run_state from = run->row.state;
+
+    if (!run_state_is_final(from)) {
+        run_end(core, run, state, reason);
+        return;
+    }
+    if (from == state)
+        return;
+    struct backfill *backfill = open_backfill(core, run);
+    run->row.reason = arena_strdup(&run->arena, reason);
+    move(core, run, state, reason);
+    if (backfill != NULL)
+        backfill_run_changed(core, backfill, from, state);
+}
+
+void run_set_note(struct core *core, struct run *run, const char *note)
+{
+    run->row.note = arena_strdup(&run->arena, note);
+    tell(core, run, DECIDE_RUN, run->row.state,
+         run->row.state == RUN_QUEUED ? why_queued(core, run) : run->row.reason);
 }
 
 void run_stop_tasks(struct core *core, struct run *run, const char *reason)
@@ -275,24 +343,33 @@ void run_stop_tasks(struct core *core, struct run *run, const char *reason)
 void run_attempt_stopped(struct core *core, struct run *run)
 {
     run->stopping--;
-    if (run_state_is_final(run->row.state) && run->stopping == 0)
-        forget(core, run);
-    else
-        run_check_end(core, run);
+    run_check_end(core, run);
+    run_forget_if_over(core, run);
+}
+
+static void leave_queue(struct core *core, struct run *run)
+{
+    timer_disarm(&core->timers, &run->timer);
+    if (run->queued.place != 0)
+        heap_remove(run->backfill != NULL ? &run->backfill->queued : &run->entry->queued,
+                    &run->queued);
 }
 
 void run_end(struct core *core, struct run *run, enum run_state state, const char *reason)
 {
+    struct backfill *backfill = run->backfill;
+
+    leave_queue(core, run);
     run->row.ended_at_us = core->now_us;
-    timer_disarm(&core->timers, &run->timer);
     move(core, run, state, reason);
     if (run->awaited != NULL)
         waits_run_changed(core, run);
-    if (run->stopping == 0)
-        forget(core, run);
-    if (run->backfill != NULL) {
-        run->backfill->live_runs--;
-        backfill_run_ended(core, run->backfill, state);
+    run->row.reason = arena_strdup(&run->arena, reason);
+    run->backfill = NULL; /* which may be gone before the last of the run's attempts has stopped */
+    run_forget_if_over(core, run);
+    if (backfill != NULL) {
+        backfill->live_runs--;
+        backfill_run_ended(core, backfill, state);
         return;
     }
     run->entry->live_runs--;

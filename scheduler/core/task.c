@@ -276,6 +276,21 @@ static void start_over(struct core *core, struct task *task, const char *reason)
     task_move(core, task, TASK_NONE, reason);
 }
 
+void task_clear(struct core *core, struct task *task, const char *reason)
+{
+    withdraw(core, task, reason);
+    json_decref(task->outputs);
+    task->outputs = NULL;
+    if (task->attempt != NULL) {
+        task_move(core, task, TASK_RESTARTING, reason);
+    } else {
+        if (task->state == TASK_SCHEDULED && !task->has_poked)
+            task->try_number--; /* no attempt has taken the number */
+        start_over(core, task, reason);
+    }
+    ready_run_limit(task->run);
+}
+
 void task_stopped(struct core *core, struct task *task)
 {
     if (task->state != TASK_RESTARTING)

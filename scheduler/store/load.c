@@ -353,6 +353,103 @@ bool store_known_run(struct store *store, struct arena *arena, const char *dag_i
     return ok;
 }
 
+/* The runs that a query gives, in the arena; `limit` of them are too many. */
+static bool find_runs(struct bind *bind, struct arena *arena, struct run_rows **ret,
+                      size_t *ret_count, struct err *err)
+{
+    struct run_rows *runs = arena_alloc_array(arena, CHOICE_RUNS_MAX, sizeof(*runs));
+    size_t count = 0;
+    bool row = false;
+
+    bool ok = bind_step(bind, &row, err);
+    while (ok && row) {
+        struct columns columns = {.stmt = bind->stmt, .arena = arena};
+        if (count == CHOICE_RUNS_MAX) {
+            ok = err_set(err, ERR_LIMIT, "more than %d runs at once: give them in parts",
+                         CHOICE_RUNS_MAX);
+            break;
+        }
+        ok = read_run(&columns, &runs[count++].row, err) && bind_step(bind, &row, err);
+    }
+    bind_end(bind);
+    *ret = runs;
+    *ret_count = ok ? count : 0;
+    return ok;
+}
+
+static bool find_named(struct store *store, struct arena *arena, const char *dag_id,
+                       const char *run_id, struct run_rows **ret, size_t *ret_count,
+                       struct err *err)
+{
+    struct bind bind = bind_begin(store, STATEMENT_FIND_RUN_NAMED);
+
+    bind_text(&bind, dag_id);
+    bind_text(&bind, run_id);
+    return find_runs(&bind, arena, ret, ret_count, err);
+}
+
+/* With past or future: from and to in place of the one run. */
+static bool widen(const struct run_choice *choice, const struct run_row *run,
+                  struct run_choice *ret, struct err *err)
+{
+    if (run->logical_date_us == 0)
+        return err_set(err, ERR_BAD_REQUEST,
+                       "run %s has no logical date: there are no runs before and after it",
+                       run->run_id);
+    *ret = (struct run_choice){
+        .from_us = choice->include_past ? 0 : run->logical_date_us,
+        .to_us = choice->include_future ? 0 : run->logical_date_us,
+    };
+    return true;
+}
+
+static bool find_range(struct store *store, struct arena *arena, const char *dag_id,
+                       const struct run_choice *range, bool dated, struct run_rows **ret,
+                       size_t *ret_count, struct err *err)
+{
+    struct bind bind =
+        bind_begin(store, dated ? STATEMENT_FIND_RUNS_BETWEEN : STATEMENT_FIND_RUNS_OF_DAG);
+
+    bind_text(&bind, dag_id);
+    if (dated) {
+        bind_int(&bind, range->from_us == 0 ? INT64_MIN : range->from_us);
+        bind_int(&bind, range->to_us == 0 ? INT64_MAX : range->to_us);
+    }
+    bind_int(&bind, CHOICE_RUNS_MAX + 1);
+    return find_runs(&bind, arena, ret, ret_count, err);
+}
+
+bool store_choose_runs(struct store *store, struct arena *arena, const char *dag_id,
+                       const struct run_choice *choice, struct run_rows **ret, size_t *ret_count,
+                       struct err *err)
+{
+    struct run_choice range = *choice;
+
+    if (choice->run_id != NULL) {
+        if (!find_named(store, arena, dag_id, choice->run_id, ret, ret_count, err))
+            return false;
+        if (*ret_count == 0 || (!choice->include_past && !choice->include_future))
+            return true;
+        if (!widen(choice, &(*ret)[0].row, &range, err))
+            return false;
+    }
+    bool dated = choice->run_id != NULL || range.from_us != 0 || range.to_us != 0;
+    return find_range(store, arena, dag_id, &range, dated, ret, ret_count, err);
+}
+
+bool store_load_run_rows(struct store *store, struct arena *arena, struct run_rows *run,
+                         struct err *err)
+{
+    return load_tasks(store, run->row.id, arena, &run->tasks, &run->task_count, err) &&
+           load_attempts(store, run->row.id, arena, &run->attempts, &run->attempt_count, err);
+}
+
+bool store_load_version(struct store *store, struct arena *arena, int64_t id,
+                        struct version_row *ret, struct err *err)
+{
+    return load_version(store, id, arena, ret, err);
+}
+
 bool store_run_id_exists(struct store *store, const char *dag_id, const char *run_id, bool *ret,
                          struct err *err)
 {

@@ -73,6 +73,19 @@ bool store_load_foreign_tokens(struct store *store, const char *dag_id, store_ea
  * when the run is final. */
 bool store_known_run(struct store *store, struct arena *arena, const char *dag_id,
                      int64_t logical_date_us, struct known_run *ret, struct err *err);
+
+/* The runs of a choice, without their tasks and attempts, by logical date. ERR_LIMIT for more than
+ * CHOICE_RUNS_MAX, ERR_BAD_REQUEST for what can't be chosen: both are the asker's fault. */
+bool store_choose_runs(struct store *store, struct arena *arena, const char *dag_id,
+                       const struct run_choice *choice, struct run_rows **ret, size_t *ret_count,
+                       struct err *err);
+
+/* The tasks and attempts of a run, and the version it is pinned to. */
+bool store_load_run_rows(struct store *store, struct arena *arena, struct run_rows *run,
+                         struct err *err);
+bool store_load_version(struct store *store, struct arena *arena, int64_t id,
+                        struct version_row *ret, struct err *err);
+
 bool store_run_id_exists(struct store *store, const char *dag_id, const char *run_id, bool *ret,
                          struct err *err);
 

@@ -301,6 +301,50 @@ void rows_apply(struct rows *rows, const struct decision *decision)
     }
 }
 
+static bool is_chosen(const struct run_row *row, const struct run_row *named,
+                      const struct run_choice *choice)
+{
+    int64_t from = choice->from_us;
+    int64_t to = choice->to_us;
+
+    if (choice->run_id != NULL && !choice->include_past && !choice->include_future)
+        return row == named;
+    if (choice->run_id != NULL) {
+        from = choice->include_past ? INT64_MIN : named->logical_date_us;
+        to = choice->include_future ? 0 : named->logical_date_us;
+    }
+    return row->logical_date_us >= from && (to == 0 || row->logical_date_us <= to);
+}
+
+struct run_rows *rows_choose(const struct rows *rows, const struct core *core, const char *dag_id,
+                             const struct run_choice *choice, size_t *ret_count)
+{
+    struct run_rows *chosen = mem_alloc_array(rows->run_count, sizeof(*chosen));
+    const struct run_row *named = NULL;
+
+    *ret_count = 0;
+    for (size_t i = 0; choice->run_id != NULL && i < rows->run_count; i++)
+        if (strcmp(rows->runs[i].row.run_id, choice->run_id) == 0)
+            named = &rows->runs[i].row;
+    for (size_t i = 0; i < rows->run_count && (choice->run_id == NULL || named != NULL); i++) {
+        const struct stored_run *run = &rows->runs[i];
+        if (strcmp(run->row.dag_id, dag_id) != 0 || !is_chosen(&run->row, named, choice))
+            continue;
+        struct run_rows *of = &chosen[(*ret_count)++];
+        *of = (struct run_rows){.row = run->row, .version = run->dag};
+        if (core_has_run(core, run->row.id))
+            continue;
+        struct attempt_row *attempts = mem_alloc_array(rows->attempt_count, sizeof(*attempts));
+        for (size_t k = 0; k < rows->attempt_count; k++)
+            if (rows->attempts[k].run == run->row.id)
+                attempts[of->attempt_count++] = rows->attempts[k];
+        of->attempts = attempts;
+        of->tasks = run->tasks;
+        of->task_count = run->task_count;
+    }
+    return chosen;
+}
+
 void rows_known(const struct rows *rows, const struct core_want *want, struct known_run *ret)
 {
     *ret = (struct known_run){0};

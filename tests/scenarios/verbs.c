@@ -230,6 +230,92 @@ static void do_pool_set(struct scenario *s, char **words)
     world_step(world, &event);
 }
 
+/* "r2" is the second run; its run_id is what changes are asked with. */
+static void choose_run(struct scenario *s, const char *word, struct event_change *change)
+{
+    const struct stored_run *run =
+        word[0] == 'r' ? rows_run(&s->world.rows, strtoll(word + 1, NULL, 10)) : NULL;
+
+    if (run == NULL)
+        scenario_fail(s, "expected a run, as in r1");
+    change->dag_id = run->row.dag_id;
+    change->which.run_id = run->row.run_id;
+}
+
+/* The words after the run: tasks ("a,b" or "*"), and what else is to be changed. */
+static void choose_tasks(struct scenario *s, char **words, struct event_change *change)
+{
+    struct task_name *names = arena_alloc_array(&s->arena, WORDS_MAX, sizeof(*names));
+    const struct {
+        const char *word;
+        bool *flag;
+    } flags[] = {
+        {"upstream",     &change->tasks.upstream      },
+        {"downstream",   &change->tasks.downstream    },
+        {"only_failed",  &change->tasks.only_failed   },
+        {"only_running", &change->tasks.only_running  },
+        {"past",         &change->which.include_past  },
+        {"future",       &change->which.include_future},
+        {"keep_run",     &change->keep_runs           },
+        {"not_running",  &change->refuse_running      },
+        {"latest",       &change->on_latest_version   },
+        {"cancel",       &change->is_cancel           },
+    };
+
+    for (int i = 0; words[i] != NULL; i++) {
+        size_t k = 0;
+        while (k < sizeof(flags) / sizeof(flags[0]) && strcmp(flags[k].word, words[i]) != 0)
+            k++;
+        if (k < sizeof(flags) / sizeof(flags[0]))
+            *flags[k].flag = true;
+        else if (strcmp(words[i], "*") != 0)
+            names[change->tasks.count++] = (struct task_name){words[i], CHOICE_EVERY_INDEX};
+    }
+    change->tasks.names = change->tasks.count == 0 ? NULL : names;
+}
+
+static void do_clear(struct scenario *s, char **words)
+{
+    struct event_change change = {0};
+
+    choose_run(s, words[1], &change);
+    choose_tasks(s, words + 2, &change);
+    world_change(&s->world, EVENT_CLEAR, &change);
+}
+
+static void do_mark(struct scenario *s, char **words)
+{
+    struct event_change change = {0};
+
+    choose_run(s, words[1], &change);
+    if (!task_state_parse(str_from(words[2]), &change.task_state))
+        scenario_fail(s, "'%s' is no state", words[2]);
+    choose_tasks(s, words + 3, &change);
+    world_change(&s->world, EVENT_MARK_TASKS, &change);
+}
+
+static void do_mark_run(struct scenario *s, char **words)
+{
+    struct event_change change = {.has_run_state = true};
+
+    choose_run(s, words[1], &change);
+    if (!run_state_parse(str_from(words[2]), &change.run_state))
+        scenario_fail(s, "'%s' is no state", words[2]);
+    world_change(&s->world, EVENT_MARK_RUN, &change);
+}
+
+static void do_cancel(struct scenario *s, char **words)
+{
+    struct event_change change = {.has_run_state = true,
+                                  .run_state = RUN_FAILED,
+                                  .task_state = TASK_FAILED,
+                                  .is_cancel = true};
+
+    choose_run(s, words[1], &change);
+    choose_tasks(s, words + 2, &change);
+    world_change(&s->world, words[2] == NULL ? EVENT_MARK_RUN : EVENT_MARK_TASKS, &change);
+}
+
 static const struct {
     const char *name;
     int arguments; /* at least */
@@ -255,6 +341,10 @@ static const struct {
     {"backfill_pause",   1, do_backfill_pause  },
     {"backfill_unpause", 1, do_backfill_unpause},
     {"backfill_cancel",  1, do_backfill_cancel },
+    {"clear",            1, do_clear           },
+    {"mark",             2, do_mark            },
+    {"mark_run",         2, do_mark_run        },
+    {"cancel",           1, do_cancel          },
     {"pool_set",         2, do_pool_set        },
 };
 

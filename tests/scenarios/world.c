@@ -166,6 +166,21 @@ void world_trigger(struct world *world, const char *dag_id, const char *run_id)
     world_step(world, &event);
 }
 
+void world_change(struct world *world, enum event_kind kind, struct event_change *change)
+{
+    struct event event = {.kind = kind, .request = ++world->request};
+    struct run_rows *runs =
+        rows_choose(&world->rows, world->core, change->dag_id, &change->which, &change->run_count);
+
+    change->runs = runs;
+    change->by = change->by == NULL ? "test" : change->by;
+    event.as.change = *change;
+    world_step(world, &event);
+    for (size_t i = 0; i < change->run_count; i++)
+        free((void *)(uintptr_t)runs[i].attempts);
+    free(runs);
+}
+
 void world_worker_up(struct world *world, struct world_worker *worker)
 {
     struct event event = {.kind = EVENT_WORKER_UP};

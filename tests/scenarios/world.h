@@ -34,6 +34,9 @@ void rows_apply(struct rows *rows, const struct decision *decision);
 void rows_add_dag(struct rows *rows, struct dag *dag);
 struct stored_run *rows_run(const struct rows *rows, int64_t id);
 struct attempt_row *rows_attempt(const struct rows *rows, const char *token);
+/* The runs that a change concerns, with their rows; lists are the caller's to free. */
+struct run_rows *rows_choose(const struct rows *rows, const struct core *core, const char *dag_id,
+                             const struct run_choice *choice, size_t *ret_count);
 void rows_known(const struct rows *rows, const struct core_want *want, struct known_run *ret);
 void rows_restore(const struct rows *rows, struct core *core);
 void rows_release(struct rows *rows);
@@ -80,6 +83,9 @@ void world_settle(struct world *world);
 /* Loads a DAG; takes over the reference. */
 void world_load(struct world *world, struct dag *dag);
 void world_trigger(struct world *world, const char *dag_id, const char *run_id);
+
+/* Gives EVENT_CLEAR or a mark, with the rows that the loop would attach. */
+void world_change(struct world *world, enum event_kind kind, struct event_change *change);
 
 struct world_worker *world_worker(struct world *world, const char *instance);
 void world_worker_up(struct world *world, struct world_worker *worker);
