@@ -108,8 +108,10 @@ static void check_complete(struct core *core, struct backfill *backfill)
 static void retire_if_over(struct core *core, struct backfill *backfill)
 {
     set_wanting(core, backfill, has_room(backfill));
-    if (backfill->row.completed_at_us != 0 && backfill->live_runs == 0)
-        retire_backfill(core, backfill);
+    if (backfill->row.completed_at_us == 0 || backfill->live_runs > 0 || backfill->is_retired)
+        return;
+    backfill->is_retired = true;
+    retire_backfill(core, backfill);
 }
 
 void backfill_touch(struct core *core, struct backfill *backfill)

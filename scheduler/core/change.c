@@ -163,7 +163,6 @@ static int64_t clear_run(struct core *core, struct run *run, const struct event 
     int64_t count = visit_tasks(core, run, event, clear_task);
     if (is_again) {
         run_enqueue(core, run);
-        dags_touch(core, run->entry);
     } else if (run->row.state == RUN_RUNNING) {
         struct event every = *event;
         every.as.change.tasks = all;
@@ -173,6 +172,35 @@ static int64_t clear_run(struct core *core, struct run *run, const struct event 
     return count;
 }
 
+/* While a change goes through its runs, no other run of the DAG starts because one has made place:
+ * it might be over by its turn. */
+struct hold {
+    struct dag_entry *entry;
+    struct backfill *backfill;
+};
+
+static struct hold hold_starts(const struct core *core, const struct event *event)
+{
+    struct hold hold = {.entry = dags_find(core, event->as.change.dag_id)};
+
+    hold.backfill = hold.entry->backfill;
+    hold.entry->is_starting = true;
+    if (hold.backfill != NULL)
+        hold.backfill->is_starting = true;
+    return hold;
+}
+
+static void release_starts(struct core *core, const struct hold *hold)
+{
+    hold->entry->is_starting = false;
+    dags_start_runs(core, hold->entry);
+    dags_touch(core, hold->entry);
+    if (hold->backfill == NULL)
+        return;
+    hold->backfill->is_starting = false;
+    backfill_start_runs(core, hold->backfill);
+}
+
 void change_clear(struct core *core, const struct event *event)
 {
     const struct event_change *change = &event->as.change;
@@ -180,9 +208,11 @@ void change_clear(struct core *core, const struct event *event)
 
     if (!is_possible(core, event) || !tasks_exist(core, event) || !may_stop(core, event))
         return;
+    const struct hold hold = hold_starts(core, event);
     for (size_t i = 0; i < change->run_count; i++)
         if (is_concerned(core, &change->runs[i], event))
             count += clear_run(core, revive(core, &change->runs[i]), event);
+    release_starts(core, &hold);
     reply_done(core, event, count);
 }
 
@@ -207,6 +237,7 @@ void change_mark_tasks(struct core *core, const struct event *event)
 
     if (!is_possible(core, event) || !tasks_exist(core, event))
         return;
+    const struct hold hold = hold_starts(core, event);
     for (size_t i = 0; i < change->run_count; i++) {
         if (!is_concerned(core, &change->runs[i], event))
             continue;
@@ -214,6 +245,7 @@ void change_mark_tasks(struct core *core, const struct event *event)
         count += visit_tasks(core, run, event, mark_task);
         run_forget_if_over(core, run);
     }
+    release_starts(core, &hold);
     if (count == 0 && change->is_cancel)
         reply_error(core, event, ERR_CONFLICT, "nothing to cancel: what was named is over");
     else
@@ -274,7 +306,6 @@ static void mark_run(struct core *core, struct run *run, const struct event *eve
             return;
         run_requeue(core, run);
         run_enqueue(core, run);
-        dags_touch(core, run->entry);
         return;
     case RUN_SUCCESS:
         if (!succeed_tasks(core, run, reason))
@@ -303,6 +334,7 @@ void change_mark_run(struct core *core, const struct event *event)
     for (size_t i = 0; i < change->run_count; i++)
         if (!may_mark_run(core, event, &change->runs[i]))
             return;
+    const struct hold hold = hold_starts(core, event);
     for (size_t i = 0; i < change->run_count; i++) {
         struct run *run = revive(core, &change->runs[i]);
         if (change->note != NULL)
@@ -311,5 +343,6 @@ void change_mark_run(struct core *core, const struct event *event)
             mark_run(core, run, event);
         run_forget_if_over(core, run);
     }
+    release_starts(core, &hold);
     reply_done(core, event, (int64_t)change->run_count);
 }

@@ -216,6 +216,7 @@ struct backfill {
     int64_t running_runs;
     struct heap queued;
     bool is_starting; /* within backfill_start_runs() */
+    bool is_retired;  /* over, and to be freed with the turn's decisions */
     size_t lookahead; /* intervals to ask for at once; grows while all are skipped */
     bool is_wanting;  /* on the core's list: it could make a run */
     struct backfill *want_previous;

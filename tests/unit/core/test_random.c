@@ -19,6 +19,9 @@
 
 static uint64_t seed;
 
+/* Every other world has clears and marks, too: what runs in it no longer follows from the rules. */
+static bool changes_too;
+
 static uint32_t chance(uint32_t below)
 {
     seed ^= seed << 13;
@@ -142,6 +145,38 @@ static void random_control(struct world *world)
     world_step(world, &event);
 }
 
+/* Clears, marks and cancels at random; what is refused changes nothing. */
+static void random_change(struct world *world)
+{
+    static const enum task_state states[] = {TASK_SUCCESS, TASK_FAILED, TASK_SKIPPED};
+    static const enum run_state run_states[] = {RUN_QUEUED, RUN_SUCCESS, RUN_FAILED};
+    static const enum event_kind kinds[] = {EVENT_CLEAR, EVENT_CLEAR, EVENT_MARK_TASKS,
+                                            EVENT_MARK_RUN};
+    struct event_change change = {0};
+    struct task_name name = {NULL, CHOICE_EVERY_INDEX};
+
+    if (world->rows.run_count == 0)
+        return;
+    const struct stored_run *run = &world->rows.runs[chance((uint32_t)world->rows.run_count)];
+    if (chance(3) != 0 && run->task_count > 0) {
+        name.task_id = run->tasks[chance((uint32_t)run->task_count)].task_id;
+        change.tasks = (struct task_choice){.names = &name, .count = 1};
+    }
+    change.dag_id = run->row.dag_id;
+    change.which.run_id = run->row.run_id;
+    change.which.include_past = run->row.logical_date_us != 0 && chance(8) == 0;
+    change.tasks.upstream = chance(4) == 0;
+    change.tasks.downstream = chance(2) == 0;
+    change.tasks.only_failed = chance(4) == 0;
+    change.tasks.only_running = chance(8) == 0;
+    change.keep_runs = chance(10) == 0;
+    change.is_cancel = chance(4) == 0;
+    change.task_state = change.is_cancel ? TASK_FAILED : states[chance(3)];
+    change.has_run_state = true;
+    change.run_state = change.is_cancel ? RUN_FAILED : run_states[chance(3)];
+    world_change(world, kinds[chance(4)], &change);
+}
+
 static void random_step(struct world *world)
 {
     const struct attempt_row *attempt = random_attempt(world);
@@ -150,7 +185,7 @@ static void random_step(struct world *world)
     world->now_us += chance(5) * US_PER_SECOND;
     if (chance(200) == 0)
         world->now_us -= chance(120) * US_PER_SECOND; /* the clock is set back */
-    switch (chance(16)) {
+    switch (chance(changes_too ? 18 : 16)) {
     case 0:
         world_trigger(world, chance(2) == 0 ? "d0" : "d1", NULL);
         break;
@@ -189,6 +224,10 @@ static void random_step(struct world *world)
     case 10:
         if (attempt != NULL)
             world_started(world, attempt->token);
+        break;
+    case 16:
+    case 17:
+        random_change(world);
         break;
     case 11:
         world_settle(world);
@@ -299,6 +338,9 @@ static void check_ended(const struct world *world)
         if (!run_state_is_final(run->row.state))
             fail_msg("run %s of %s is %s", run->row.run_id, run->row.dag_id,
                      run_state_name(run->row.state));
+        assert_false(core_has_run(world->core, run->row.id));
+        if (changes_too)
+            continue;
         if (run->row.started_at_us != 0)
             check_rules(run);
         bool leaf_failed = false;
@@ -324,6 +366,7 @@ static void run_world(uint64_t number)
     struct world world;
 
     seed = number * UINT64_C(0x9E3779B97F4A7C15) + 1;
+    changes_too = number % 2 == 0;
     world_init(&world);
     world.pools[world.pool_count++] = (struct core_pool){"small", 3};
     world.now_us = INT64_C(1767225600000000);
