@@ -19,7 +19,8 @@ static struct run *revive(struct core *core, const struct run_rows *rows)
 
 static struct task_row row_of(const struct task *task)
 {
-    return (struct task_row){.task = task->index, .map_index = -1, .state = task->state};
+    return (struct task_row){
+        .task = task->index, .map_index = task->map_index, .state = task->state};
 }
 
 /* Calls `visit` for each task instance that is chosen; returns how many it says it concerns. */
@@ -34,9 +35,12 @@ static int64_t visit_tasks(struct core *core, struct run *run, const struct even
     int64_t count = 0;
 
     for (uint32_t i = 0; i < run->dag->task_count; i++) {
-        const struct task_row row = row_of(&run->tasks[i]);
-        if (choice_takes(choice, run->dag, chosen, &row))
-            count += visit(core, &run->tasks[i], event);
+        for (uint32_t k = 0; k < task_instance_count(&run->tasks[i]); k++) {
+            struct task *task = task_instance(&run->tasks[i], k);
+            const struct task_row row = row_of(task);
+            if (choice_takes(choice, run->dag, chosen, &row))
+                count += visit(core, task, event);
+        }
     }
     arena_release(&arena);
     return count;
@@ -142,19 +146,10 @@ static bool clear_task(struct core *core, struct task *task, const struct event 
     return true;
 }
 
-static bool evaluate_cleared(struct core *core, struct task *task, const struct event *event)
-{
-    (void)event;
-    if (task->state == TASK_NONE)
-        task_evaluate(core, task, NULL);
-    return false;
-}
-
 static int64_t clear_run(struct core *core, struct run *run, const struct event *event)
 {
     const struct event_change *change = &event->as.change;
     bool is_again = run_state_is_final(run->row.state) && !change->keep_runs;
-    struct task_choice all = {0};
 
     if (change->note != NULL)
         run_set_note(core, run, change->note);
@@ -164,9 +159,9 @@ static int64_t clear_run(struct core *core, struct run *run, const struct event 
     if (is_again) {
         run_enqueue(core, run);
     } else if (run->row.state == RUN_RUNNING) {
-        struct event every = *event;
-        every.as.change.tasks = all;
-        (void)visit_tasks(core, run, &every, evaluate_cleared);
+        for (uint32_t i = 0; i < run->dag->task_count; i++)
+            if (task_is_waiting(&run->tasks[i]))
+                task_evaluate(core, &run->tasks[i], NULL);
     }
     run_forget_if_over(core, run);
     return count;
@@ -259,13 +254,15 @@ static bool succeed_tasks(struct core *core, struct run *run, const char *reason
     bool is_over = true;
 
     for (uint32_t i = 0; i < run->dag->task_count; i++) {
-        struct task *task = &run->tasks[i];
-        bool goes_on = run->row.state == RUN_RUNNING && run->dag->tasks[i].is_teardown &&
-                       !run->dag->only_teardowns && !task_state_is_final(task->state);
-        if (goes_on)
-            is_over = false;
-        else if (task->state != TASK_REMOVED)
-            task_decide(core, task, TASK_SUCCESS, reason);
+        bool may_go_on = run->row.state == RUN_RUNNING && run->dag->tasks[i].is_teardown &&
+                         !run->dag->only_teardowns;
+        for (uint32_t k = 0; k < task_instance_count(&run->tasks[i]); k++) {
+            struct task *task = task_instance(&run->tasks[i], k);
+            if (may_go_on && !task_state_is_final(task->state))
+                is_over = false;
+            else if (task->state != TASK_REMOVED)
+                task_decide(core, task, TASK_SUCCESS, reason);
+        }
     }
     return is_over;
 }

@@ -242,6 +242,17 @@ static void choose_run(struct scenario *s, const char *word, struct event_change
     change->which.run_id = run->row.run_id;
 }
 
+/* "a", or "a[3]" for one instance of a mapped task. */
+static struct task_name task_name(char *word)
+{
+    char *bracket = strchr(word, '[');
+
+    if (bracket == NULL)
+        return (struct task_name){word, CHOICE_EVERY_INDEX};
+    *bracket = '\0';
+    return (struct task_name){word, (int32_t)strtol(bracket + 1, NULL, 10)};
+}
+
 /* The words after the run: tasks ("a,b" or "*"), and what else is to be changed. */
 static void choose_tasks(struct scenario *s, char **words, struct event_change *change)
 {
@@ -269,7 +280,7 @@ static void choose_tasks(struct scenario *s, char **words, struct event_change *
         if (k < sizeof(flags) / sizeof(flags[0]))
             *flags[k].flag = true;
         else if (strcmp(words[i], "*") != 0)
-            names[change->tasks.count++] = (struct task_name){words[i], CHOICE_EVERY_INDEX};
+            names[change->tasks.count++] = task_name(words[i]);
     }
     change->tasks.names = change->tasks.count == 0 ? NULL : names;
 }
