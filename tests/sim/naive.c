@@ -52,6 +52,7 @@ static enum naive_verdict early(enum trigger_rule rule, const struct counts *c)
     case TRIGGER_RULE_ALL_DONE_MIN_ONE_SUCCESS:
         return c->skipped > 0 ? NAIVE_SKIP : NAIVE_WAIT;
     case TRIGGER_RULE_ALL_DONE:
+    case TRIGGER_RULE_ALL_DONE_SETUP_SUCCESS: /* no world has setups */
     case TRIGGER_RULE_COUNT:
         break;
     }
@@ -74,6 +75,7 @@ static enum naive_verdict late(enum trigger_rule rule, const struct counts *c)
     case TRIGGER_RULE_ALL_SUCCESS:
     case TRIGGER_RULE_ALL_FAILED:
     case TRIGGER_RULE_ALL_DONE:
+    case TRIGGER_RULE_ALL_DONE_SETUP_SUCCESS:
     case TRIGGER_RULE_ALL_SKIPPED:
     case TRIGGER_RULE_NONE_FAILED:
     case TRIGGER_RULE_NONE_SKIPPED:
