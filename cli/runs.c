@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "cli/changes.h"
 #include "cli/progress.h"
 
 #include <stdio.h>
@@ -16,6 +17,7 @@ struct runs_options {
     const char *offset;
     const char *type;
     struct arg_list states;
+    struct change_options change;
 };
 
 static const struct table_column list_columns[] = {
@@ -157,21 +159,43 @@ static int runs_watch(struct remote *remote)
     return strcmp(state, "success") == 0 ? 0 : err_exit_code(ERR_RUN_FAILED);
 }
 
+static int runs_clear(struct remote *remote)
+{
+    const struct runs_options *options = remote->options;
+
+    return changes_clear(remote, &options->change, NULL, 0);
+}
+
+static int runs_mark(struct remote *remote)
+{
+    return changes_mark_run(remote, remote->positional[2]);
+}
+
+static int runs_cancel(struct remote *remote)
+{
+    return changes_cancel(remote, NULL);
+}
+
 static int runs_main(int argc, char **argv)
 {
     static const struct verb verbs[] = {
-        {"list",  0, 1, runs_list },
-        {"show",  2, 2, runs_show },
-        {"watch", 2, 2, runs_watch},
-        {NULL,    0, 0, NULL      },
+        {"list",   0, 1, runs_list  },
+        {"show",   2, 2, runs_show  },
+        {"watch",  2, 2, runs_watch },
+        {"clear",  2, 2, runs_clear },
+        {"rerun",  2, 2, runs_clear },
+        {"mark",   3, 3, runs_mark  },
+        {"cancel", 2, 2, runs_cancel},
+        {NULL,     0, 0, NULL       },
     };
     struct runs_options options = {0};
-    const struct arg args[] = {
+    struct arg args[4 + CHANGE_ARGS_COUNT] = {
         {"limit",  0, ARG_TEXT, &options.limit },
         {"offset", 0, ARG_TEXT, &options.offset},
         {"type",   0, ARG_TEXT, &options.type  },
         {"status", 0, ARG_LIST, &options.states},
     };
+    changes_args(args + 4, &options.change);
     const struct noun noun = {&runs_command, verbs, args, COUNT(args), &options};
 
     return remote_main(&noun, argc, argv);
@@ -179,13 +203,18 @@ static int runs_main(int argc, char **argv)
 
 const struct command runs_command = {
     .name = "runs",
-    .summary = "list, show and follow DAG runs",
-    .usage = "Usage: millrace runs [list] [DAG] [--status queued|running|success|failed]...\n"
-             "                     [--type scheduled|manual|backfill] [--limit N] [--offset N]\n"
-             "       millrace runs show DAG RUN\n"
-             "       millrace runs watch DAG RUN      until it ends; exit code 6 if it failed\n\n"
-             "  --server URL   the server, where it is not the one of this folder\n"
-             "  --state DIR    the state folder that names the server\n"
-             "  -o FORMAT      table (on a terminal), tsv (in a pipe) or json\n",
+    .summary = "list, show, follow, clear, mark and cancel DAG runs",
+    .usage =
+        "Usage: millrace runs [list] [DAG] [--status queued|running|success|failed]...\n"
+        "                     [--type scheduled|manual|backfill] [--limit N] [--offset N]\n"
+        "       millrace runs show DAG RUN\n"
+        "       millrace runs watch DAG RUN      until it ends; exit code 6 if it failed\n"
+        "       millrace runs clear|rerun DAG RUN [--only-failed] [--past] [--future] [--dry-run]\n"
+        "                     its tasks run again; --latest-version: by the DAG as it is now\n"
+        "       millrace runs mark DAG RUN success|failed|queued\n"
+        "       millrace runs cancel DAG RUN     what runs is stopped, the rest skipped\n\n"
+        "  --server URL   the server, where it is not the one of this folder\n"
+        "  --state DIR    the state folder that names the server\n"
+        "  -o FORMAT      table (on a terminal), tsv (in a pipe) or json\n",
     .run = runs_main,
 };

@@ -1,3 +1,4 @@
+#include "cli/changes.h"
 #include "cli/remote.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -63,23 +64,49 @@ static int tasks_show(struct remote *remote)
     return exit_code;
 }
 
+static int tasks_clear(struct remote *remote)
+{
+    return changes_clear(remote, remote->options, remote->positional + 2, remote->count - 2);
+}
+
+static int tasks_mark(struct remote *remote)
+{
+    return changes_mark_task(remote, remote->options, remote->positional[2], remote->positional[3]);
+}
+
+static int tasks_cancel(struct remote *remote)
+{
+    return changes_cancel(remote, remote->positional[2]);
+}
+
 static int tasks_main(int argc, char **argv)
 {
     static const struct verb verbs[] = {
-        {"list", 2, 2, tasks_list},
-        {"show", 3, 3, tasks_show},
-        {NULL,   0, 0, NULL      },
+        {"list",   2, 2,  tasks_list  },
+        {"show",   3, 3,  tasks_show  },
+        {"clear",  3, 64, tasks_clear },
+        {"rerun",  3, 64, tasks_clear },
+        {"mark",   4, 4,  tasks_mark  },
+        {"cancel", 3, 3,  tasks_cancel},
+        {NULL,     0, 0,  NULL        },
     };
-    const struct noun noun = {&tasks_command, verbs, NULL, 0, NULL};
+    struct change_options options = {0};
+    struct arg args[CHANGE_ARGS_COUNT];
+    changes_args(args, &options);
+    const struct noun noun = {&tasks_command, verbs, args, CHANGE_ARGS_COUNT, &options};
 
     return remote_main(&noun, argc, argv);
 }
 
 const struct command tasks_command = {
     .name = "tasks",
-    .summary = "list and show the task instances of a run",
+    .summary = "list, show, clear, mark and cancel the task instances of a run",
     .usage = "Usage: millrace tasks list DAG RUN\n"
-             "       millrace tasks show DAG RUN TASK\n\n"
+             "       millrace tasks show DAG RUN TASK\n"
+             "       millrace tasks clear|rerun DAG RUN TASK...       they run again\n"
+             "       millrace tasks mark DAG RUN TASK success|failed|skipped\n"
+             "       millrace tasks cancel DAG RUN TASK\n\n"
+             "  TASK[3] is one instance of a mapped task.\n\n" CHANGE_HELP "\n"
              "  --server URL   the server, where it is not the one of this folder\n"
              "  --state DIR    the state folder that names the server\n"
              "  -o FORMAT      table (on a terminal), tsv (in a pipe) or json\n",

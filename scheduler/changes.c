@@ -75,7 +75,7 @@ bool changes_prepare(struct scheduler *scheduler, struct event *event, struct er
     return true;
 }
 
-void changes_clear(struct scheduler *scheduler)
+void changes_release(struct scheduler *scheduler)
 {
     while (scheduler->version_count > 0)
         dag_unref(scheduler->versions[--scheduler->version_count]);

@@ -176,7 +176,7 @@ static void clear_turn(struct scheduler *scheduler, size_t done)
     for (size_t i = 0; i < scheduler->inbox_count; i++)
         scheduler->inbox[i] = scheduler->inbox[i + done];
     decisions_clear(&scheduler->decisions);
-    changes_clear(scheduler);
+    changes_release(scheduler);
     if (scheduler->inbox_count == 0)
         arena_release(&scheduler->turn_arena);
 }

@@ -145,6 +145,10 @@ static void check_field(struct problems *problems, const struct field *field, co
             problem_body(problems, field->name, "dict_type", "Input should be a valid dictionary",
                          value);
         return;
+    case FIELD_LIST:
+        if (!json_is_array(value))
+            problem_body(problems, field->name, "list_type", "Input should be a valid list", value);
+        return;
     case FIELD_TIME:
         (void)check_time(problems, field, value);
         return;

@@ -6,7 +6,15 @@
 #include "base/json.h"
 #include "web/http.h"
 
-enum field_type { FIELD_STRING, FIELD_BOOL, FIELD_INT, FIELD_OBJECT, FIELD_TIME, FIELD_CHOICE };
+enum field_type {
+    FIELD_STRING,
+    FIELD_BOOL,
+    FIELD_INT,
+    FIELD_OBJECT,
+    FIELD_LIST,
+    FIELD_TIME,
+    FIELD_CHOICE
+};
 
 enum field_flag {
     FIELD_REQUIRED = 1 << 0,

@@ -67,9 +67,10 @@ struct request {
     const char *path_args[4]; /* values of the route's {…} segments, in order */
 
     struct response response;
-    bool waits;  /* a handler promised to call request_finish() later */
-    bool stream; /* answered with an endless text/event-stream: see server_stream_*() */
-    void *owner; /* of a waiting or streaming request, for request_gone */
+    bool waits;    /* a handler promised to call request_finish() later */
+    bool stream;   /* answered with an endless text/event-stream: see server_stream_*() */
+    void *context; /* what its handler keeps while it waits; in the arena */
+    void *owner;   /* of a waiting or streaming request, for request_gone */
 };
 
 /* Sets status and type; the body is written into response.body. */

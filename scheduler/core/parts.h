@@ -45,6 +45,9 @@ int64_t run_sort_date(const struct run *run); /* logical date, or run_after with
 struct run *runs_find(const struct core *core, int64_t id); /* in memory; NULL if it is not */
 /* A run that is over is to run again; what is left of it is enqueued by run_enqueue(). */
 void run_requeue(struct core *core, struct run *run);
+/* A run that begins anew: numbers of former tries stay taken, those of the same task, and those
+ * under the same index, whose attempts share the new ones' keys. */
+void run_continue_tries(struct run *run, const struct task_row *tasks, size_t count);
 void run_set_state(struct core *core, struct run *run, enum run_state state, const char *reason);
 void run_set_note(struct core *core, struct run *run, const char *note);
 void run_forget_if_over(struct core *core, struct run *run);

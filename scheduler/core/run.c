@@ -304,6 +304,22 @@ void run_requeue(struct core *core, struct run *run)
         run->entry->live_runs++;
 }
 
+void run_continue_tries(struct run *run, const struct task_row *tasks, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t same = dag_find_task(run->dag, str_from(tasks[i].task_id));
+        uint32_t places[2] = {tasks[i].task, same};
+        for (size_t k = 0; k < 2; k++) {
+            if (places[k] >= run->dag->task_count)
+                continue;
+            struct task *task = &run->tasks[places[k]];
+            if (task->try_number < tasks[i].try_number)
+                task->try_number = tasks[i].try_number;
+            task->max_tries = task->try_number + task_spec(task)->retries;
+        }
+    }
+}
+
 void run_set_state(struct core *core, struct run *run, enum run_state state, const char *reason)
 {
     enum run_state from = run->row.state;
