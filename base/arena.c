@@ -10,13 +10,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARENA_BLOCK_BYTES 4096u
+/* Blocks double from the first to the last of these: many arenas hold a few strings, some much. */
+#define BLOCK_BYTES_MIN 256u
+#define BLOCK_BYTES_MAX 32768u
 
 struct arena_block {
     struct arena_block *next;
     size_t capacity;
     alignas(max_align_t) char bytes[];
 };
+
+static struct arena_block *block_new(size_t capacity, struct arena_block *next)
+{
+    struct arena_block *block = mem_alloc(sizeof(*block) + capacity);
+
+    block->capacity = capacity;
+    block->next = next;
+    return block;
+}
+
+static size_t next_capacity(const struct arena *arena)
+{
+    if (arena->blocks == NULL)
+        return BLOCK_BYTES_MIN;
+    size_t capacity = 2 * arena->blocks->capacity;
+    return capacity < BLOCK_BYTES_MAX ? capacity : BLOCK_BYTES_MAX;
+}
 
 void *arena_alloc(struct arena *arena, size_t size)
 {
@@ -25,11 +44,13 @@ void *arena_alloc(struct arena *arena, size_t size)
 
     assert(size < SIZE_MAX / 2);
     if (arena->blocks == NULL || start + size > arena->blocks->capacity) {
-        size_t capacity = size > ARENA_BLOCK_BYTES ? size : ARENA_BLOCK_BYTES;
-        struct arena_block *block = mem_alloc(sizeof(*block) + capacity);
-        block->capacity = capacity;
-        block->next = arena->blocks;
-        arena->blocks = block;
+        size_t capacity = next_capacity(arena);
+        if (arena->blocks != NULL && size > capacity / 2) {
+            /* A block of its own, behind the one that is being filled. */
+            arena->blocks->next = block_new(size, arena->blocks->next);
+            return arena->blocks->next->bytes;
+        }
+        arena->blocks = block_new(size > capacity ? size : capacity, arena->blocks);
         start = 0;
     }
     arena->used = start + size;

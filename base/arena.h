@@ -7,8 +7,8 @@
 struct arena_block;
 
 struct arena {
-    struct arena_block *blocks; /* newest first */
-    size_t used;                /* bytes used in the newest block */
+    struct arena_block *blocks; /* the first is being filled */
+    size_t used;                /* of its bytes */
 };
 
 /* Zeroed memory that lives until arena_release(); never NULL. Aligned for any type. */

@@ -27,6 +27,7 @@ struct dag_builder {
     struct task_source *sources; /* one per task */
     struct task_source *by_id;
     json_t *params_declared;
+    json_t *no_options; /* NULL until a task has none */
     uint32_t *marks; /* graph walks: the round in which a task was seen */
     uint32_t round;
     struct diags *diags;

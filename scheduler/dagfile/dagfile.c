@@ -265,6 +265,7 @@ struct dag *dagfile_parse(const struct dagfile_input *input, struct diags *diags
     HASH_CLEAR(hh, b.by_id);
     free(b.marks);
     json_decref(b.params_declared);
+    json_decref(b.no_options);
     arena_release(&b.scratch);
     if (diags->error_count > errors) {
         dag_unref(b.dag);

@@ -11,7 +11,7 @@
 
 /* libyaml takes time that is quadratic in the depth of nesting: the events stop here. */
 #define DEPTH_MAX 64
-#define EVENTS_MAX 500000
+#define EVENTS_MAX 1500000
 
 /* libyaml counts characters; we want bytes and editors' lines. Its events come in the order of the
  * file, so one cursor that only moves forward serves them all. */
@@ -382,7 +382,7 @@ static void run(struct builder *b)
         done = event.type == YAML_STREAM_END_EVENT;
         if (++events > EVENTS_MAX)
             (void)over_limit(b, place(b, &event.start_mark, &event.end_mark),
-                             "more than 500,000 values, keys and brackets");
+                             "more than 1,500,000 values, keys and brackets");
         else
             (void)on_event(b, &event);
         note_quote(b, &event);

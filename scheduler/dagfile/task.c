@@ -53,7 +53,7 @@ static void read_pool(struct dag_builder *b, const struct task_options *o, struc
     const char *pool = json_string_value(pick(o, "pool"));
     const struct node *node = pick_node(o, "pool");
 
-    task->pool = arena_strdup(&b->dag->arena, pool == NULL ? "default_pool" : pool);
+    task->pool = pool == NULL ? "default_pool" : arena_strdup(&b->dag->arena, pool);
     if (node == NULL || pool == NULL || b->input->pool_count == 0)
         return;
     const char **names = arena_alloc_array(&b->scratch, b->input->pool_count, sizeof(*names));
@@ -179,6 +179,13 @@ static json_t *read_with(struct dag_builder *b, const struct task_source *source
     if (with != NULL && with->kind == NODE_NULL)
         with = NULL;
     json_t *options = options_check(task->kind->options, with, source->at, b->diags);
+    if (json_object_size(options) == 0) {
+        /* Nothing changes the options of a task: all that have none share an object. */
+        if (b->no_options == NULL)
+            b->no_options = json_object();
+        json_decref(options);
+        options = json_incref(b->no_options);
+    }
     if (task->kind->check != NULL && b->diags->error_count == errors)
         task->kind->check(with, b->diags);
     return options;
