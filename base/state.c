@@ -54,6 +54,11 @@ static const char *const reprocess_names[] = {
 #include "millrace/enums.def"
 #undef REPROCESS
 };
+static const char *const on_failure_names[] = {
+#define ON_FAILURE(name, text) text,
+#include "millrace/enums.def"
+#undef ON_FAILURE
+};
 static const char *const outcome_names[] = {
 #define OUTCOME(name, text, retryable) text,
 #include "millrace/enums.def"
@@ -67,6 +72,7 @@ TABLE_LOOKUP(triggered_by, TRIGGERED_BY_COUNT)
 TABLE_LOOKUP(trigger_rule, TRIGGER_RULE_COUNT)
 TABLE_LOOKUP(weight_rule, WEIGHT_RULE_COUNT)
 TABLE_LOOKUP(reprocess, REPROCESS_COUNT)
+TABLE_LOOKUP(on_failure, ON_FAILURE_COUNT)
 TABLE_LOOKUP(outcome, OUTCOME_COUNT)
 
 bool run_state_is_final(enum run_state state)

@@ -128,6 +128,32 @@ static bool read_trigger(struct reader *reader, struct event *event)
     return true;
 }
 
+/* An array becomes JSON text again; what its members must be, the core knows. */
+static bool read_tasks(struct reader *reader, const char **ret)
+{
+    const json_t *value = json_object_get(reader->document, "tasks");
+    struct buf text = {0};
+
+    if (value == NULL || json_is_null(value))
+        return true;
+    if (!json_is_array(value))
+        return bad(reader, "tasks", "an array");
+    json_dump_canonical(value, &text);
+    *ret = arena_strdup(&reader->scheduler->turn_arena, buf_text(&text));
+    buf_release(&text);
+    return true;
+}
+
+static bool read_on_failure(struct reader *reader, enum on_failure *ret)
+{
+    const char *name = NULL;
+
+    if (!read_string(reader, "on_failure", &name))
+        return false;
+    return name == NULL || on_failure_parse(str_from(name), ret) ||
+           bad(reader, "on_failure", "continue or stop");
+}
+
 static bool read_backfill_create(struct reader *reader, struct event *event)
 {
     struct event_backfill_create *create = &event->as.backfill_create;
@@ -139,40 +165,45 @@ static bool read_backfill_create(struct reader *reader, struct event *event)
         return bad(reader, "from", "an integer (microseconds since 1970)");
     if (!json_is_integer(json_object_get(reader->document, "to")))
         return bad(reader, "to", "an integer (microseconds since 1970)");
-    bool ok = read_id(reader, "dag_id", true, &create->dag_id) &&
-              read_time(reader, "from", &create->from_us) &&
-              read_time(reader, "to", &create->to_us) &&
-              read_int(reader, "max_active_runs", &create->max_active_runs) &&
-              read_string(reader, "reprocess", &reprocess) &&
-              read_bool(reader, "run_backwards", &create->run_backwards) &&
-              read_conf(reader, &create->conf);
+    bool ok =
+        read_id(reader, "dag_id", true, &create->dag_id) &&
+        read_time(reader, "from", &create->from_us) && read_time(reader, "to", &create->to_us) &&
+        read_int(reader, "max_active_runs", &create->max_active_runs) &&
+        read_string(reader, "reprocess", &reprocess) &&
+        read_bool(reader, "run_backwards", &create->run_backwards) &&
+        read_tasks(reader, &create->tasks) && read_bool(reader, "upstream", &create->upstream) &&
+        read_bool(reader, "downstream", &create->downstream) &&
+        read_on_failure(reader, &create->on_failure) && read_conf(reader, &create->conf);
     if (!ok)
         return false;
     if (create->max_active_runs < 1)
         return bad(reader, "max_active_runs", "at least 1");
     if (!reprocess_parse(str_from(reprocess), &create->reprocess))
-        return bad(reader, "reprocess", "none, failed or completed");
+        return bad(reader, "reprocess", "none, missing, failed, completed or stale");
     return true;
 }
 
 static bool read_backfill_control(struct reader *reader, struct event *event)
 {
-    static const char *const actions[] = {"pause", "unpause", "cancel"};
+    static const char *const actions[] = {"pause", "unpause", "cancel", "retry", "set"};
     const char *action = NULL;
 
     event->kind = EVENT_BACKFILL_CONTROL;
+    event->as.backfill_control.on_failure = ON_FAILURE_COUNT; /* as it is */
     if (!json_is_integer(json_object_get(reader->document, "backfill")))
         return bad(reader, "backfill", "an integer");
     if (!read_int(reader, "backfill", &event->as.backfill_control.id) ||
+        !read_int(reader, "max_active_runs", &event->as.backfill_control.max_active_runs) ||
+        !read_on_failure(reader, &event->as.backfill_control.on_failure) ||
         !read_string(reader, "action", &action))
         return false;
     for (size_t i = 0; action != NULL && i < sizeof(actions) / sizeof(actions[0]); i++) {
         if (strcmp(action, actions[i]) == 0) {
-            event->as.backfill_control.action = (enum backfill_control)i;
+            event->as.backfill_control.action = (enum backfill_action)i;
             return true;
         }
     }
-    return bad(reader, "action", "pause, unpause or cancel");
+    return bad(reader, "action", "pause, unpause, cancel, retry or set");
 }
 
 struct command {

@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* Runs made by one tick; what is left over follows in a tick at once. */
-#define WANTS_MAX 64
+#define WANTS_MAX 256
 
 /* The wall clock may jump while a timer waits on the monotonic one: look again this often. */
 #define WAIT_MS_MAX 10000
@@ -81,17 +81,23 @@ static bool prepare(struct scheduler *scheduler, struct event *event, struct err
 {
     if (changes_is_change(event->kind))
         return changes_prepare(scheduler, event, err);
+    if (event->kind == EVENT_BACKFILL_CONTROL &&
+        event->as.backfill_control.action == BACKFILL_RETRY)
+        return store_find_backfill(scheduler->store, &scheduler->turn_arena,
+                                   event->as.backfill_control.id,
+                                   &event->as.backfill_control.stored, err);
     if (event->kind != EVENT_TRIGGER)
         return true;
     struct event_trigger *trigger = &event->as.trigger;
     struct known_run known = {0};
+    const struct core_want want = {.dag_id = trigger->dag_id,
+                                   .logical_date_us = trigger->logical_date_us};
     if (trigger->run_id != NULL &&
         !store_run_id_exists(scheduler->store, trigger->dag_id, trigger->run_id,
                              &trigger->run_id_exists, err))
         return false;
     if (trigger->logical_date_us != 0 &&
-        !store_known_run(scheduler->store, &scheduler->turn_arena, trigger->dag_id,
-                         trigger->logical_date_us, &known, err))
+        !store_known_run(scheduler->store, &scheduler->turn_arena, &want, &known, err))
         return false;
     trigger->run_id_exists =
         trigger->run_id_exists || made_this_turn(scheduler, trigger->dag_id, trigger->run_id, 0);
@@ -108,8 +114,7 @@ static bool step_tick(struct scheduler *scheduler, int64_t now_us, struct err *e
     size_t count = core_wants(scheduler->core, now_us, wants, WANTS_MAX);
 
     for (size_t i = 0; i < count; i++)
-        if (!store_known_run(scheduler->store, &scheduler->turn_arena, wants[i].dag_id,
-                             wants[i].logical_date_us, &known[i], err))
+        if (!store_known_run(scheduler->store, &scheduler->turn_arena, &wants[i], &known[i], err))
             return false;
     struct event tick = {.kind = EVENT_TICK, .now_us = now_us};
     tick.as.tick.wants = wants;

@@ -110,11 +110,24 @@ static bool on_started(struct peer *peer, json_t *document)
     return true;
 }
 
+/* A member that is an object, as text that lives as long as the turn; NULL if it is none. */
+static const char *object_text(struct scheduler *scheduler, const json_t *document, const char *key)
+{
+    const json_t *value = json_object_get(document, key);
+    struct buf text = {0};
+
+    if (!json_is_object(value))
+        return NULL;
+    json_dump_canonical(value, &text);
+    const char *copy = arena_strdup(&scheduler->turn_arena, buf_text(&text));
+    buf_release(&text);
+    return copy;
+}
+
 static bool add_result(struct peer *peer, json_t *document, const json_t *result,
                        const char *worker)
 {
     struct scheduler *scheduler = peer->peers->scheduler;
-    const json_t *outputs = json_object_get(result, "outputs");
     struct event_attempt_ended ended = {
         .token = json_get_string(result, "token", NULL),
         .exit_code = json_get_int(result, "exit_code", -1),
@@ -122,18 +135,14 @@ static bool add_result(struct peer *peer, json_t *document, const json_t *result
         .started_at_us = json_get_int(result, "started_at", 0),
         .ended_at_us = json_get_int(result, "ended_at", 0),
         .reason = json_get_string(result, "reason", NULL),
+        .outputs = object_text(scheduler, result, "outputs"),
+        .datasets = object_text(scheduler, result, "datasets"),
         .worker = worker,
     };
 
     if (ended.token == NULL ||
         !outcome_parse(str_from(json_get_string(result, "outcome", "")), &ended.outcome))
         return peer_refuse(peer, "`ended` without token or outcome");
-    if (json_is_object(outputs)) {
-        struct buf text = {0};
-        json_dump_canonical(outputs, &text);
-        ended.outputs = arena_strdup(&scheduler->turn_arena, buf_text(&text));
-        buf_release(&text);
-    }
     inbox_add(scheduler, EVENT_ATTEMPT_ENDED, document)->as.attempt_ended = ended;
     return true;
 }

@@ -277,25 +277,12 @@ void handle_backfill_cancel(struct web *web, struct request *request)
     control(web, request, "cancel");
 }
 
-/* Runs per second: over the newest finished ones while it goes on, over all of it afterwards. */
-static double pace_of(const struct backfill_row *row, const struct backfill_pace *pace)
-{
-    int64_t finished = row->succeeded + row->failed;
-
-    if (row->completed_at_us > row->created_at_us && finished > 0)
-        return (double)finished * 1e6 / (double)(row->completed_at_us - row->created_at_us);
-    if (pace->recent < 2 || pace->recent_last_us <= pace->recent_first_us)
-        return 0;
-    return (double)(pace->recent - 1) * 1e6 /
-           (double)(pace->recent_last_us - pace->recent_first_us);
-}
-
 static void write_progress(struct jw *w, const struct backfill_row *row,
-                           const struct backfill_pace *pace)
+                           const int64_t live[RUN_STATE_COUNT])
 {
-    double rate = pace_of(row, pace);
-    int64_t left = row->total - row->skipped - row->succeeded - row->failed;
     bool open = row->completed_at_us == 0;
+    int64_t left = row->total - row->skipped - row->succeeded - row->failed;
+    int64_t to_do = left - live[RUN_RUNNING] - live[RUN_QUEUED];
 
     jw_begin_object(w);
     jw_kv_int(w, "id", row->id);
@@ -305,16 +292,16 @@ static void write_progress(struct jw *w, const struct backfill_row *row,
     jw_kv_int(w, "skipped", row->skipped);
     jw_kv_int(w, "succeeded", row->succeeded);
     jw_kv_int(w, "failed", row->failed);
-    jw_kv_int(w, "running", pace->counts[RUN_RUNNING]);
-    jw_kv_int(w, "queued", pace->counts[RUN_QUEUED]);
+    jw_kv_int(w, "running", live[RUN_RUNNING]);
+    jw_kv_int(w, "queued", live[RUN_QUEUED]);
+    jw_kv_int(w, "to_do", open && to_do > 0 ? to_do : 0);
     jw_kv_int(w, "remaining", open && left > 0 ? left : 0);
-    jw_kv_bool(w, "is_paused", row->is_paused);
-    jw_kv_bool(w, "cancelled", row->cancelled);
+    view_backfill_own(w, row);
     jw_kv_time(w, "created_at", row->created_at_us);
     jw_kv_time(w, "completed_at", row->completed_at_us);
-    jw_kv_real(w, "runs_per_second", rate);
-    if (open && rate > 0 && left > 0)
-        jw_kv_real(w, "eta_seconds", (double)left / rate);
+    jw_kv_real(w, "runs_per_second", row->pace_us > 0 ? 1e6 / (double)row->pace_us : 0);
+    if (open && !row->is_paused && row->pace_us > 0 && left > 0)
+        jw_kv_real(w, "eta_seconds", (double)left * (double)row->pace_us / 1e6);
     else
         jw_kv_null(w, "eta_seconds");
     jw_end_object(w);
@@ -323,15 +310,15 @@ static void write_progress(struct jw *w, const struct backfill_row *row,
 void handle_backfill_progress(struct web *web, struct request *request)
 {
     struct backfill_row row = {0};
-    struct backfill_pace pace = {0};
+    int64_t live[RUN_STATE_COUNT];
     struct err err;
 
     if (!lookup_backfill(web, request, &row))
         return;
-    if (!read_backfill_pace(web->read, row.id, &pace, &err)) {
+    if (!read_backfill_live(web->read, row.id, live, &err)) {
         respond_err(request, &err);
         return;
     }
     struct jw w = {.out = respond_json(request, 200)};
-    write_progress(&w, &row, &pace);
+    write_progress(&w, &row, live);
 }

@@ -40,6 +40,8 @@ void view_attempt(struct jw *w, const struct task_view *view, const struct attem
                   const struct dag *dag);
 
 /* BackfillResponse. */
+/* What only Millrace tells of a backfill: members of the object that is open. */
+void view_backfill_own(struct jw *w, const struct backfill_row *row);
 void view_backfill(struct jw *w, const struct backfill_row *row);
 
 /* ImportErrorResponse. */

@@ -182,6 +182,29 @@ void view_attempt(struct jw *w, const struct task_view *view, const struct attem
     jw_end_object(w);
 }
 
+/* What Airflow's clients know that comes closest. */
+static enum reprocess airflow_reprocess(enum reprocess reprocess)
+{
+    if (reprocess == REPROCESS_MISSING)
+        return REPROCESS_NONE;
+    return reprocess == REPROCESS_STALE ? REPROCESS_COMPLETED : reprocess;
+}
+
+void view_backfill_own(struct jw *w, const struct backfill_row *row)
+{
+    jw_kv_bool(w, "is_paused", row->is_paused);
+    jw_kv_string(w, "pause_reason", row->pause_reason);
+    jw_kv_bool(w, "cancelled", row->cancelled);
+    jw_kv_bool(w, "is_retrying", row->retry_before_us != 0);
+    jw_kv_int(w, "max_active_runs", row->max_active_runs);
+    jw_kv_bool(w, "run_backwards", row->run_backwards);
+    jw_kv_string(w, "reprocess", reprocess_name(row->reprocess));
+    jw_kv_string(w, "on_failure", on_failure_name(row->on_failure));
+    jw_kv_raw(w, "tasks", row->tasks);
+    jw_kv_bool(w, "upstream", row->upstream);
+    jw_kv_bool(w, "downstream", row->downstream);
+}
+
 void view_backfill(struct jw *w, const struct backfill_row *row)
 {
     jw_begin_object(w);
@@ -192,7 +215,7 @@ void view_backfill(struct jw *w, const struct backfill_row *row)
     jw_kv_time(w, "to_date", row->to_us);
     jw_kv_raw(w, "dag_run_conf", row->conf);
     jw_kv_bool(w, "is_paused", row->is_paused);
-    jw_kv_string(w, "reprocess_behavior", reprocess_name(row->reprocess));
+    jw_kv_string(w, "reprocess_behavior", reprocess_name(airflow_reprocess(row->reprocess)));
     jw_kv_int(w, "max_active_runs", row->max_active_runs);
     jw_kv_time(w, "created_at", row->created_at_us);
     jw_kv_time(w, "completed_at", row->completed_at_us);

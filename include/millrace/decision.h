@@ -63,6 +63,8 @@ struct decision {
             struct run_row row;
             enum run_state from;
             const struct dag *dag; /* RUN_NEW, RUN_RESET */
+            const bool *keeps;     /* RUN_RESET: per task of `dag`, whether its rows stay as they
+                                    * are (same task, same place); NULL = none do */
         } run;
         struct {
             struct task_row row;

@@ -17,7 +17,7 @@ enum event_kind {
     EVENT_DAG_SET_PAUSED,   /* command */
     EVENT_TRIGGER,          /* command: a manual run */
     EVENT_BACKFILL_CREATE,  /* command */
-    EVENT_BACKFILL_CONTROL, /* command: pause, unpause, cancel */
+    EVENT_BACKFILL_CONTROL, /* command: pause, unpause, cancel, retry, set */
     EVENT_POOL_SET,         /* command: a pool is made, or gets another number of slots */
     EVENT_CLEAR,            /* command: task instances are to run again */
     EVENT_MARK_TASKS,       /* command: task instances get a state from outside */
@@ -32,8 +32,16 @@ enum event_kind {
 struct known_run {
     bool exists;
     struct run_row row;           /* valid when it exists */
+    const char *version_hash;     /* of the DAG version that it was made by */
+    int64_t version_number;       /* its number */
     const struct task_row *tasks; /* attached when the run is final and may be processed again */
     size_t task_count;
+    /* Attached when only some tasks may be processed again: the others keep their outputs. */
+    const struct attempt_row *attempts;
+    size_t attempt_count;
+    /* Attached when asked for by REPROCESS_STALE: a dataset that a task of it read, and that was
+     * published with another version since; NULL = none. */
+    const char *changed_input;
 };
 
 /* One interval the core wants to make a run for in the coming EVENT_TICK, or only to know about. */
@@ -42,6 +50,15 @@ struct core_want {
     int64_t logical_date_us;
     int64_t backfill_id; /* 0 = by schedule */
     bool is_question;    /* a task waits for that run, which is not live: no run is made */
+    /* Of a backfill: what has to be attached to the answer. */
+    enum reprocess reprocess;
+    bool is_partial; /* only some tasks */
+    /* A retry: in place of the run of that date, the backfill's failed run at place `offset` from
+     * that date on, in the direction asked for, among those that ended before an instant. */
+    bool is_retry;
+    bool is_backwards;
+    int64_t before_us;
+    int64_t offset;
 };
 
 struct event_tick {
@@ -73,9 +90,27 @@ struct event_backfill_create {
     enum reprocess reprocess;
     bool run_backwards;
     const char *conf;
+    const char *tasks; /* JSON array of task ids and patterns; NULL = all */
+    bool upstream;
+    bool downstream;
+    enum on_failure on_failure;
 };
 
-enum backfill_control { BACKFILL_PAUSE, BACKFILL_UNPAUSE, BACKFILL_CANCEL };
+enum backfill_action {
+    BACKFILL_PAUSE,
+    BACKFILL_UNPAUSE,
+    BACKFILL_CANCEL,
+    BACKFILL_RETRY, /* its failed runs are made again */
+    BACKFILL_SET,   /* what may be changed while it goes on */
+};
+
+struct event_backfill_control {
+    int64_t id;
+    enum backfill_action action;
+    int64_t max_active_runs;           /* SET: 0 = as it is */
+    enum on_failure on_failure;        /* SET: ON_FAILURE_COUNT = as it is */
+    const struct backfill_row *stored; /* RETRY: its row, looked up by the loop; NULL = none */
+};
 
 /* A run that a change concerns. */
 struct run_rows {
@@ -131,9 +166,10 @@ struct event_attempt_ended {
     int64_t signal;
     int64_t started_at_us; /* 0 = it never started */
     int64_t ended_at_us;
-    const char *reason;  /* may be NULL */
-    const char *outputs; /* JSON object text; may be NULL */
-    const char *worker;  /* the instance that reports: gets the ack of a stale token; or NULL */
+    const char *reason;   /* may be NULL */
+    const char *outputs;  /* JSON object text; may be NULL */
+    const char *datasets; /* as in attempt_row; may be NULL */
+    const char *worker;   /* the instance that reports: gets the ack of a stale token; or NULL */
 };
 
 struct event {
@@ -154,10 +190,7 @@ struct event {
         } set_paused;
         struct event_trigger trigger;
         struct event_backfill_create backfill_create;
-        struct {
-            int64_t id;
-            enum backfill_control action;
-        } backfill_control;
+        struct event_backfill_control backfill_control;
         struct {
             const char *name;
             int64_t slots; /* -1 = unlimited; fewer than are taken hold back new starts only */

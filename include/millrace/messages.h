@@ -10,7 +10,7 @@
  *                 first frame after connecting; tokens: all it has and that were not acknowledged
  *   started       {token, pid, at}
  *   ended         {results: [{token, outcome, exit_code, signal, started_at, ended_at, reason,
- *                 outputs}]}
+ *                 outputs, datasets: {inputs, outputs: [{dataset, version}]}}]}
  *                 repeated after every reconnect until acknowledged; exit_code -1 = none;
  *                 worker_lost with started_at 0: given back unstarted by a worker that ends, which
  *                 gets no more and costs the task no try
@@ -30,8 +30,10 @@
  *     set_paused       {dag_id, is_paused}
  *     trigger          {dag_id, run_id?, logical_date?, interval_start?, interval_end?, run_after?,
  *                       conf?, note?, force?, triggered_by}
- *     backfill_create  {dag_id, from, to, max_active_runs, reprocess, run_backwards, conf?}
- *     backfill_control {backfill, action: pause|unpause|cancel}
+ *     backfill_create  {dag_id, from, to, max_active_runs, reprocess, run_backwards, conf?, tasks?,
+ *                       upstream?, downstream?, on_failure?}
+ *     backfill_control {backfill, action: pause|unpause|cancel|retry|set, max_active_runs?,
+ *                       on_failure?}   the last two are of `set`
  *     clear            {dag_id, run_id? | from?, to?, include_past?, include_future?, tasks?,
  *                       upstream?, downstream?, only_failed?, only_running?, keep_runs?,
  *                       on_latest_version?, refuse_running?, note?, by?}
@@ -50,8 +52,8 @@
  *   attempt       to a data runner: members of `start` and of its one attempt, with {folder, temp,
  *                 memory, threads}; to a shared one: as `start`
  *   ready         {}                         runner → worker: DuckDB is open
- *   result        {results: [{token, outcome, reason, outputs}]} runner → worker; then the runner
- *                 exits, except a shared one
+ *   result        {results: [{token, outcome, reason, outputs, datasets}]} runner → worker; then
+ *                 the runner exits, except a shared one
  *
  * What there is many of in a turn shares a frame: a result, a start or an acknowledgement costs a
  * microsecond or two, half of what a frame of its own costs. A sender begins another frame once one

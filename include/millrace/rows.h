@@ -97,6 +97,9 @@ struct attempt_row {
     /* Why its worker was told to end it; NULL = it was not. What it reports then changes nothing
      * but this row. */
     const char *stop_reason;
+    /* What it read and published: {"inputs": […], "outputs": […]} of {"dataset", "version"}; NULL =
+     * nothing, and until success. Not loaded again: the store keeps it by dataset. */
+    const char *datasets;
 };
 
 struct backfill_row {
@@ -109,6 +112,11 @@ struct backfill_row {
     enum reprocess reprocess;
     int64_t max_active_runs;
     const char *conf;
+    const char *tasks; /* JSON array of task ids and patterns; NULL = all tasks */
+    bool upstream;     /* and what is upstream, or downstream, of them */
+    bool downstream;
+    enum on_failure on_failure;
+    const char *pause_reason; /* it paused itself because of this; NULL = a person did */
     int64_t created_at_us;
     int64_t updated_at_us;
     int64_t completed_at_us;
@@ -119,6 +127,13 @@ struct backfill_row {
     int64_t succeeded; /* of made */
     int64_t failed;    /* of made */
     bool cancelled;
+    /* A retry: its failed runs that ended before an instant are made again, in the backfill's
+     * direction. */
+    int64_t retry_before_us; /* 0 = no retry goes on */
+    int64_t retry_cursor_us; /* logical date to look at next */
+    /* How long a run took to follow the one before, smoothed: the rate. 0 = not known yet. */
+    int64_t pace_us;
+    int64_t paced_at_us; /* the end, or the begin or resumption, that the next one is measured by */
 };
 
 #endif

@@ -54,6 +54,14 @@ enum reprocess {
     REPROCESS_COUNT
 };
 
+/* What a backfill does when one of its runs fails. */
+enum on_failure {
+#define ON_FAILURE(name, text) ON_FAILURE_##name,
+#include "millrace/enums.def"
+#undef ON_FAILURE
+    ON_FAILURE_COUNT
+};
+
 /* How an attempt ended, as the worker reports it and as the core judges it. */
 enum outcome {
 #define OUTCOME(name, text, retryable) OUTCOME_##name,
@@ -69,6 +77,7 @@ const char *triggered_by_name(enum triggered_by by);
 const char *trigger_rule_name(enum trigger_rule rule);
 const char *weight_rule_name(enum weight_rule rule);
 const char *reprocess_name(enum reprocess reprocess);
+const char *on_failure_name(enum on_failure on_failure);
 const char *outcome_name(enum outcome outcome);
 
 /* Each parser returns false, and leaves *ret alone, for a name that is not in its table. */
@@ -79,6 +88,7 @@ bool triggered_by_parse(struct str name, enum triggered_by *ret);
 bool trigger_rule_parse(struct str name, enum trigger_rule *ret);
 bool weight_rule_parse(struct str name, enum weight_rule *ret);
 bool reprocess_parse(struct str name, enum reprocess *ret);
+bool on_failure_parse(struct str name, enum on_failure *ret);
 bool outcome_parse(struct str name, enum outcome *ret);
 
 bool run_state_is_final(enum run_state state);

@@ -29,6 +29,7 @@ static struct attempt_live *bind_new(struct core *core, struct task *task, struc
     attempt->row.reason = NULL;
     attempt->row.outputs = NULL;
     attempt->row.stop_reason = arena_strdup(&attempt->arena, row->stop_reason);
+    attempt->row.datasets = NULL;
     attempt->task = task;
     attempt->worker = worker;
     task->attempt = attempt;
@@ -188,6 +189,9 @@ static void end_attempt(struct core *core, struct attempt_live *attempt, struct 
     attempt->row.outputs = ending->outcome == OUTCOME_SUCCESS
                                ? arena_strdup(&core->out->arena, ending->outputs)
                                : NULL;
+    attempt->row.datasets = ending->outcome == OUTCOME_SUCCESS
+                                ? arena_strdup(&core->out->arena, ending->datasets)
+                                : NULL;
     tell(core, attempt, DECIDE_ATTEMPT);
     occupy(core, attempt, -1);
     HASH_DEL(core->attempts, attempt);
@@ -293,6 +297,7 @@ void attempts_ended(struct core *core, const struct event_attempt_ended *event)
         .ended_at_us = is_timed ? event->ended_at_us : core->now_us,
         .reason = event->reason,
         .outputs = event->outputs,
+        .datasets = event->datasets,
         .is_given_back = event->outcome == OUTCOME_WORKER_LOST && event->started_at_us == 0,
     };
     if (event->started_at_us != 0) {

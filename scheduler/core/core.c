@@ -88,6 +88,9 @@ static void tick(struct core *core, const struct event_tick *event)
         else
             dags_make_run(core, &event->wants[i], &event->known[i]);
     }
+    for (size_t i = 0; i < event->count; i++)
+        if (event->wants[i].backfill_id != 0)
+            backfill_end_tick(core, event->wants[i].backfill_id);
 }
 
 void core_restored(struct core *core, int64_t now_us, struct decisions *out)

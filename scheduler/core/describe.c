@@ -58,6 +58,9 @@ static void add_backfill(struct buf *out, const char *verb, const struct backfil
         buf_add_text(out, row->cancelled ? " cancelled" : " completed");
     else if (row->is_paused)
         buf_add_text(out, " paused");
+    add_reason(out, row->pause_reason);
+    if (row->retry_before_us != 0)
+        buf_add_text(out, " retrying");
 }
 
 void decision_describe(const struct decision *decision, struct buf *out)

@@ -137,8 +137,9 @@ struct task {
     enum task_state state;
     enum task_state fresh_from; /* scheduled in this step: from which state */
     bool is_fresh;              /* … and no decision tells of it yet */
+    bool is_outside;            /* in run->tasks: no part of the run's backfill */
     struct tally tally;         /* in run->tasks; so are the next three */
-    uint32_t upstream_total;    /* instances that its upstreams have */
+    uint32_t upstream_total;    /* instances that its upstreams have, but for those outside */
     uint32_t guard_total;       /* and that the setups have in whose scope it is */
     struct mapping *mapping;    /* NULL = not expanded */
     int64_t try_number;
@@ -218,6 +219,8 @@ struct backfill {
     bool is_starting; /* within backfill_start_runs() */
     bool is_retired;  /* over, and to be freed with the turn's decisions */
     size_t lookahead; /* intervals to ask for at once; grows while all are skipped */
+    bool is_changed;  /* in this tick, and no decision tells of it yet */
+    bool is_blocked;  /* the next run to retry has attempts that are still to stop */
     bool is_wanting;  /* on the core's list: it could make a run */
     struct backfill *want_previous;
     struct backfill *want_next;

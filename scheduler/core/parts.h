@@ -32,6 +32,9 @@ struct run *run_new(struct core *core, struct dag_entry *entry, struct dag *vers
                     const struct run_row *row);
 /* Tells of a new or reset run, which then starts or waits. */
 void run_insert(struct core *core, struct run *run, enum decision_kind kind, enum run_state from);
+/* As run_insert() for a run that was reset because of `reason`; some of its tasks may be kept. */
+void run_insert_reset(struct core *core, struct run *run, enum run_state from, const bool *keeps,
+                      const char *reason);
 void run_enqueue(struct core *core, struct run *run); /* queued: by run_after */
 void run_start(struct core *core, struct run *run);
 void run_check_end(struct core *core, struct run *run);
@@ -129,6 +132,7 @@ struct ending {
     int64_t ended_at_us;
     const char *reason;
     const char *outputs;
+    const char *datasets;
     bool is_given_back; /* its worker ends, and had not started it */
 };
 
@@ -222,24 +226,55 @@ struct interval run_interval(const struct run *run);
 /* A value of the DAG file with the task's templates rendered; the caller owns the reference. */
 json_t *render_value(struct task *task, const json_t *value, struct err *err);
 
-/* backfill.c */
+/* backfill_commands.c */
 void backfill_create(struct core *core, const struct event *event);
 void backfill_control(struct core *core, const struct event *event);
+
+/* backfill.c */
 void backfill_touch(struct core *core, struct backfill *backfill);
 void backfill_schedule_changed(struct core *core, struct backfill *backfill);
 void backfill_start_runs(struct core *core, struct backfill *backfill);
-void backfill_run_ended(struct core *core, struct backfill *backfill, enum run_state state);
+void backfill_run_ended(struct core *core, struct backfill *backfill, const struct run *run);
+/* The last attempt of a run, which is over, has stopped: a retry may have waited for that. */
+void backfill_run_forgotten(struct core *core, const struct run *run);
 /* A run of it that was over with `from` goes on (`to` = queued), or is over with `to` instead. */
 void backfill_run_changed(struct core *core, struct backfill *backfill, enum run_state from,
                           enum run_state to);
-size_t backfill_want(struct core *core, struct core_want *out, size_t max);
-void backfill_make_run(struct core *core, const struct core_want *want,
-                       const struct known_run *known);
 struct backfill *backfill_add(struct core *core, struct dag_entry *entry,
                               const struct backfill_row *row);
 void backfill_free(struct core *core, struct backfill *backfill);
+void backfill_tell(struct core *core, struct backfill *backfill, enum decision_kind kind);
+bool backfill_has_room(const struct backfill *backfill); /* for one more run, now */
+void backfill_check_complete(struct core *core, struct backfill *backfill);
+/* After the decision that tells of its last change. */
+void backfill_retire_if_over(struct core *core, struct backfill *backfill);
+/* The others that want runs come before it from now on. */
+void backfill_serve_last(struct core *core, struct backfill *backfill);
+
+/* backfill_runs.c */
+/* The interval at, or next to, a cursor in the backfill's direction; false past its range. */
+bool backfill_interval_at(const struct dag *dag, const struct backfill_row *row, int64_t cursor_us,
+                          struct interval *ret);
+size_t backfill_want(struct core *core, struct core_want *out, size_t max);
+void backfill_make_run(struct core *core, const struct core_want *want,
+                       const struct known_run *known);
+
+/* After all that was made in a tick: tells once of what has changed. */
+void backfill_end_tick(struct core *core, int64_t id);
+
+/* backfill_tasks.c */
+/* Marks the run's tasks that are no part of its backfill; before anything is counted of them. */
+void backfill_mark_outside(struct run *run);
+/* Whether a task that would be kept stands at another place in the current version: its attempts
+ * are known by place, so it can't be kept. */
+bool backfill_has_moved(const struct backfill *backfill, const struct known_run *known);
+/* In a run that is processed again: the tasks outside stay as they were. Per task, whether it does;
+ * NULL = none do. Valid as long as the turn's decisions. */
+const bool *backfill_keep_tasks(struct core *core, struct run *run, const struct known_run *known);
 
 /* recover.c */
+/* What the templates of the run read of its tasks that have succeeded. */
+void run_restore_outputs(struct run *run, const struct attempt_row *attempts, size_t count);
 void recover(struct core *core); /* after all rows have been restored */
 
 /* retired.c */
@@ -247,6 +282,7 @@ void retire_attempt(struct core *core, struct attempt_live *attempt);
 void retire_run(struct core *core, struct run *run);
 void retire_dag(struct core *core, struct dag *dag);
 void retire_backfill(struct core *core, struct backfill *backfill);
+void unretire_backfill(struct core *core, struct backfill *backfill); /* it goes on */
 void retired_free(struct core *core);
 
 /* decision.c: replies to a command; nothing where event->request is 0. */

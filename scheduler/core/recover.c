@@ -202,7 +202,7 @@ static void restore_task(struct core *core, struct task *task, const struct task
 }
 
 /* Only the try that a task has succeeded with counts: those before it may be of a former pass. */
-static void restore_outputs(struct run *run, const struct attempt_row *attempts, size_t count)
+void run_restore_outputs(struct run *run, const struct attempt_row *attempts, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct attempt_row *row = &attempts[i];
@@ -259,7 +259,7 @@ void core_restore_run(struct core *core, const struct run_row *row, struct dag *
             restore_task(core, task, &tasks[i],
                          attempts_of(&by_row, tasks[i].task, tasks[i].map_index));
     }
-    restore_outputs(run, attempts, attempt_count);
+    run_restore_outputs(run, attempts, attempt_count);
     restore_waits(core, run);
     ready_run_limit(run);
     count_running(run);

@@ -35,6 +35,14 @@ void retire_backfill(struct core *core, struct backfill *backfill)
     add(core)->backfill = backfill;
 }
 
+void unretire_backfill(struct core *core, struct backfill *backfill)
+{
+    backfill->is_retired = false;
+    for (size_t i = 0; i < core->retired_count; i++)
+        if (core->retired[i].backfill == backfill)
+            core->retired[i].backfill = NULL;
+}
+
 void retired_free(struct core *core)
 {
     for (size_t i = 0; i < core->retired_count; i++) {

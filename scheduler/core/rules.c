@@ -10,7 +10,7 @@ struct view {
     uint32_t failed;      /* failed and upstream_failed */
     uint32_t only_failed; /* without upstream_failed */
     uint32_t skipped;
-    bool has_setups;
+    const struct task *task;
     uint32_t setup_success;
     uint32_t setup_failed;
     bool done;
@@ -107,12 +107,25 @@ static enum verdict always(const struct view *v)
     return VERDICT_RUN;
 }
 
+/* Setups that are no part of the run's backfill are not asked for. */
+static bool has_setups(const struct task *task)
+{
+    const struct dag_task *spec = task_spec(task);
+    const struct run *run = task->run;
+
+    for (uint32_t i = 0; i < spec->upstream_count && spec->upstream_setups > 0; i++)
+        if (run->dag->tasks[spec->upstream[i]].is_setup &&
+            !run->tasks[spec->upstream[i]].is_outside)
+            return true;
+    return false;
+}
+
 /* That of a teardown: it undoes what at least one of its setups has done. */
 static enum verdict all_done_setup_success(const struct view *v)
 {
     if (!v->done)
         return VERDICT_WAIT;
-    if (!v->has_setups || v->setup_success > 0)
+    if (v->setup_success > 0 || !has_setups(v->task))
         return VERDICT_RUN;
     return v->setup_failed == 0 ? VERDICT_SKIP : VERDICT_UPSTREAM_FAILED;
 }
@@ -141,7 +154,7 @@ static enum verdict judge_upstreams(const struct task *task)
                      .failed = tally->failed + tally->upstream_failed,
                      .only_failed = tally->failed,
                      .skipped = tally->skipped,
-                     .has_setups = task_spec(task)->upstream_setups > 0,
+                     .task = task,
                      .setup_success = tally->setup_success,
                      .setup_failed = tally->setup_failed};
 

@@ -112,6 +112,8 @@ struct run *run_new(struct core *core, struct dag_entry *entry, struct dag *vers
     if (row->backfill_id != 0 && !run_state_is_final(row->state))
         HASH_FIND(hh, core->backfills, &row->backfill_id, sizeof(row->backfill_id), run->backfill);
     init_tasks(run);
+    if (run->backfill != NULL)
+        backfill_mark_outside(run);
     HASH_ADD(hh, core->runs, row.id, sizeof(run->row.id), run);
     index_run(core, run);
     if (run_state_is_final(row->state))
@@ -172,6 +174,16 @@ void run_insert(struct core *core, struct run *run, enum decision_kind kind, enu
     run_enqueue(core, run);
 }
 
+void run_insert_reset(struct core *core, struct run *run, enum run_state from, const bool *keeps,
+                      const char *reason)
+{
+    const char *waits = why_queued(core, run);
+
+    tell(core, run, DECIDE_RUN_RESET, from, waits != NULL ? waits : reason);
+    core->out->items[core->out->count - 1].as.run.keeps = keeps;
+    run_enqueue(core, run);
+}
+
 void run_enqueue(struct core *core, struct run *run)
 {
     assert(run->row.state == RUN_QUEUED);
@@ -213,19 +225,19 @@ void run_start(struct core *core, struct run *run)
 }
 
 /* Teardowns don't count, unless they say so or there is nothing else; so what only they are behind
- * is a leaf too. */
+ * is a leaf too. So is what only tasks outside the run's backfill are behind. */
 bool task_counts_for_run(const struct task *task)
 {
-    const struct dag *dag = task->run->dag;
+    const struct run *run = task->run;
     const struct dag_task *spec = task_spec(task);
 
-    if (dag->only_teardowns)
-        return spec->downstream_count == 0;
-    if (spec->is_teardown && !spec->on_failure_fail_dagrun)
+    if (!run->dag->only_teardowns && spec->is_teardown && !spec->on_failure_fail_dagrun)
         return false;
     for (uint32_t i = 0; i < spec->downstream_count; i++) {
-        const struct dag_task *down = &dag->tasks[spec->downstream[i]];
-        if (!down->is_teardown || down->on_failure_fail_dagrun)
+        const struct dag_task *down = &run->dag->tasks[spec->downstream[i]];
+        bool counts =
+            run->dag->only_teardowns || !down->is_teardown || down->on_failure_fail_dagrun;
+        if (counts && (task_node(task)->is_outside || !run->tasks[spec->downstream[i]].is_outside))
             return false;
     }
     return true;
@@ -270,6 +282,8 @@ void run_forget_if_over(struct core *core, struct run *run)
     run->is_forgotten = true;
     HASH_DEL(core->runs, run);
     retire_run(core, run);
+    if (run->row.backfill_id != 0)
+        backfill_run_forgotten(core, run);
 }
 
 /* The backfill of a run that is over, unless it is over, too. */
@@ -385,7 +399,7 @@ void run_end(struct core *core, struct run *run, enum run_state state, const cha
     run_forget_if_over(core, run);
     if (backfill != NULL) {
         backfill->live_runs--;
-        backfill_run_ended(core, backfill, state);
+        backfill_run_ended(core, backfill, run);
         return;
     }
     run->entry->live_runs--;

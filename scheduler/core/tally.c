@@ -53,6 +53,8 @@ void tally_spread(const struct task *task, enum task_state state, int by)
     const struct dag_task *spec = task_spec(task);
     struct task *tasks = task->run->tasks;
 
+    if (task_node(task)->is_outside)
+        return;
     for (uint32_t i = 0; i < spec->downstream_count; i++)
         count_upstream(&tasks[spec->downstream[i]].tally, task, state, (uint32_t)by);
     for (uint32_t i = 0; i < spec->guarded_count; i++)
@@ -64,6 +66,8 @@ void tally_expect(const struct task *task, uint32_t more)
     const struct dag_task *spec = task_spec(task);
     struct task *tasks = task->run->tasks;
 
+    if (task_node(task)->is_outside)
+        return;
     for (uint32_t i = 0; i < spec->downstream_count; i++)
         tasks[spec->downstream[i]].upstream_total += more;
     for (uint32_t i = 0; i < spec->guarded_count; i++)

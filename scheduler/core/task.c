@@ -219,7 +219,9 @@ void task_evaluate(struct core *core, struct task *task, const struct task *caus
     enum verdict verdict = rule_verdict(task);
 
     assert(task_is_waiting(task));
-    if (verdict == VERDICT_RUN)
+    if (task->is_outside)
+        task_end_waiting(core, task, TASK_REMOVED, "not part of the backfill");
+    else if (verdict == VERDICT_RUN)
         start(core, task);
     else if (verdict != VERDICT_WAIT)
         task_end_waiting(core, task, verdict == VERDICT_SKIP ? TASK_SKIPPED : TASK_UPSTREAM_FAILED,

@@ -1,5 +1,5 @@
 /* The one place where state is written: a turn's decisions in one transaction. */
-#include "scheduler/store/statements.h"
+#include "scheduler/store/datasets.h"
 
 #include "base/mem.h"
 #include "scheduler/store/latest.h"
@@ -243,7 +243,23 @@ static bool load_tries(struct commit *commit, int64_t run, const struct dag *dag
     return ok;
 }
 
-static bool clear_tasks(struct commit *commit, int64_t run, const char *reason)
+/* The places of the tasks whose rows stay, as a JSON array. */
+static void list_kept(const struct decision *decision, struct buf *out)
+{
+    const char *separator = "";
+
+    buf_add_char(out, '[');
+    for (uint32_t i = 0; decision->as.run.keeps != NULL && i < decision->as.run.dag->task_count;
+         i++) {
+        if (!decision->as.run.keeps[i])
+            continue;
+        buf_printf(out, "%s%u", separator, i);
+        separator = ",";
+    }
+    buf_add_char(out, ']');
+}
+
+static bool clear_tasks(struct commit *commit, int64_t run, const char *reason, const char *kept)
 {
     struct bind marks = bind_begin(commit->store, STATEMENT_RESET_TRANSITIONS);
     struct bind clear = bind_begin(commit->store, STATEMENT_RESET_CLEAR);
@@ -252,10 +268,12 @@ static bool clear_tasks(struct commit *commit, int64_t run, const char *reason)
     bind_int(&marks, commit->seq);
     bind_int(&marks, commit->now_us);
     bind_text(&marks, reason);
+    bind_text(&marks, kept);
     if (!bind_run(&marks, commit->err))
         return false;
     commit->seq += sqlite3_changes(commit->store->db);
     bind_int(&clear, run);
+    bind_text(&clear, kept);
     return bind_run(&clear, commit->err);
 }
 
@@ -263,12 +281,16 @@ static bool write_run_reset(struct commit *commit, const struct decision *decisi
 {
     const struct run_row *row = &decision->as.run.row;
     const struct dag *dag = decision->as.run.dag;
+    const bool *keeps = decision->as.run.keeps;
     int64_t *tries = mem_alloc_array(dag->task_count, sizeof(*tries));
+    struct buf kept = {0};
 
+    list_kept(decision, &kept);
     bool ok = write_run(commit, decision) && load_tries(commit, row->id, dag, tries) &&
-              clear_tasks(commit, row->id, row->reason);
+              clear_tasks(commit, row->id, row->reason, buf_text(&kept));
     for (uint32_t i = 0; ok && i < dag->task_count; i++)
-        ok = insert_task(commit, row->id, dag, i, tries[i]);
+        ok = (keeps != NULL && keeps[i]) || insert_task(commit, row->id, dag, i, tries[i]);
+    buf_release(&kept);
     free(tries);
     return ok;
 }
@@ -363,7 +385,8 @@ static bool write_attempt(struct commit *commit, const struct attempt_row *row)
     bind_attempt_state(&bind, row);
     bind_text(&bind, row->outputs);
     bind_text(&bind, row->stop_reason);
-    return bind_run_one(&bind, commit->err);
+    return bind_run_one(&bind, commit->err) &&
+           (row->state != TASK_SUCCESS || datasets_write(commit->store, row, commit->err));
 }
 
 static bool write_backfill(struct commit *commit, const struct backfill_row *row)
@@ -389,6 +412,15 @@ static bool write_backfill(struct commit *commit, const struct backfill_row *row
     bind_int(&bind, row->succeeded);
     bind_int(&bind, row->failed);
     bind_int(&bind, row->cancelled);
+    bind_text(&bind, row->tasks);
+    bind_int(&bind, row->upstream);
+    bind_int(&bind, row->downstream);
+    bind_text(&bind, on_failure_name(row->on_failure));
+    bind_text(&bind, row->pause_reason);
+    bind_time(&bind, row->retry_before_us);
+    bind_time(&bind, row->retry_cursor_us);
+    bind_int(&bind, row->pace_us);
+    bind_time(&bind, row->paced_at_us);
     return bind_run(&bind, commit->err);
 }
 

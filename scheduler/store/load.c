@@ -134,6 +134,16 @@ static bool read_backfill(struct columns *columns, struct backfill_row *row, str
     row->succeeded = column_int(columns);
     row->failed = column_int(columns);
     row->cancelled = column_bool(columns);
+    row->tasks = column_text(columns);
+    row->upstream = column_bool(columns);
+    row->downstream = column_bool(columns);
+    if (!READ_ENUM(on_failure, columns, &row->on_failure))
+        return false;
+    row->pause_reason = column_text(columns);
+    row->retry_before_us = column_int(columns);
+    row->retry_cursor_us = column_int(columns);
+    row->pace_us = column_int(columns);
+    row->paced_at_us = column_int(columns);
     return true;
 }
 
@@ -332,22 +342,71 @@ bool store_load_foreign_tokens(struct store *store, const char *dag_id, store_ea
     return ok;
 }
 
-bool store_known_run(struct store *store, struct arena *arena, const char *dag_id,
-                     int64_t logical_date_us, struct known_run *ret, struct err *err)
+/* The statement that finds the run of a want, bound. */
+static struct bind find_wanted(struct store *store, const struct core_want *want)
 {
-    struct bind bind = bind_begin(store, STATEMENT_FIND_RUN_BY_DATE);
+    if (!want->is_retry) {
+        struct bind by_date = bind_begin(store, STATEMENT_FIND_RUN_BY_DATE);
+        bind_text(&by_date, want->dag_id);
+        bind_int(&by_date, want->logical_date_us);
+        return by_date;
+    }
+    struct bind bind = bind_begin(store, want->is_backwards ? STATEMENT_FIND_FAILED_BACKWARDS
+                                                            : STATEMENT_FIND_FAILED_FORWARDS);
+    bind_int(&bind, want->backfill_id);
+    bind_int(&bind, want->logical_date_us);
+    bind_int(&bind, want->before_us);
+    bind_int(&bind, want->offset);
+    return bind;
+}
+
+static bool find_changed_input(struct store *store, struct arena *arena, struct known_run *known,
+                               struct err *err)
+{
+    struct bind bind = bind_begin(store, STATEMENT_FIND_CHANGED_INPUT);
+    bool row = false;
+
+    bind_int(&bind, known->row.id);
+    bool ok = bind_step(&bind, &row, err);
+    if (ok && row) {
+        struct columns columns = {.stmt = bind.stmt, .arena = arena};
+        known->changed_input = column_text(&columns);
+    }
+    bind_end(&bind);
+    return ok;
+}
+
+/* What the core needs to know of a finished run that may be processed again. */
+static bool attach(struct store *store, struct arena *arena, const struct core_want *want,
+                   struct known_run *known, struct err *err)
+{
+    bool is_stale = want->reprocess == REPROCESS_STALE;
+
+    if (!want->is_question &&
+        (want->reprocess == REPROCESS_NONE || want->reprocess == REPROCESS_MISSING))
+        return true;
+    return (!is_stale || find_changed_input(store, arena, known, err)) &&
+           load_tasks(store, known->row.id, arena, &known->tasks, &known->task_count, err) &&
+           (!want->is_partial || load_attempts(store, known->row.id, arena, &known->attempts,
+                                               &known->attempt_count, err));
+}
+
+bool store_known_run(struct store *store, struct arena *arena, const struct core_want *want,
+                     struct known_run *ret, struct err *err)
+{
+    struct bind bind = find_wanted(store, want);
     struct known_run known = {0};
 
-    bind_text(&bind, dag_id);
-    bind_int(&bind, logical_date_us);
     bool ok = bind_step(&bind, &known.exists, err);
     if (ok && known.exists) {
         struct columns columns = {.stmt = bind.stmt, .arena = arena};
         ok = read_run(&columns, &known.row, err);
+        known.version_hash = ok ? column_text(&columns) : NULL;
+        known.version_number = ok ? column_int(&columns) : 0;
     }
     bind_end(&bind);
     if (ok && known.exists && run_state_is_final(known.row.state))
-        ok = load_tasks(store, known.row.id, arena, &known.tasks, &known.task_count, err);
+        ok = attach(store, arena, want, &known, err);
     if (ok)
         *ret = known;
     return ok;
@@ -448,6 +507,25 @@ bool store_load_version(struct store *store, struct arena *arena, int64_t id,
                         struct version_row *ret, struct err *err)
 {
     return load_version(store, id, arena, ret, err);
+}
+
+bool store_find_backfill(struct store *store, struct arena *arena, int64_t id,
+                         const struct backfill_row **ret, struct err *err)
+{
+    struct bind bind = bind_begin(store, STATEMENT_FIND_BACKFILL);
+    bool row = false;
+
+    *ret = NULL;
+    bind_int(&bind, id);
+    bool ok = bind_step(&bind, &row, err);
+    if (ok && row) {
+        struct columns columns = {.stmt = bind.stmt, .arena = arena};
+        struct backfill_row *found = arena_alloc(arena, sizeof(*found));
+        ok = read_backfill(&columns, found, err);
+        *ret = found;
+    }
+    bind_end(&bind);
+    return ok;
 }
 
 bool store_run_id_exists(struct store *store, const char *dag_id, const char *run_id, bool *ret,

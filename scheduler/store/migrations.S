@@ -12,4 +12,5 @@ store_migration_\number:
     migration 3, "scheduler/store/migration_3.sql"
     migration 4, "scheduler/store/migration_4.sql"
     migration 5, "scheduler/store/migration_5.sql"
+    migration 6, "scheduler/store/migration_6.sql"
     .section .note.GNU-stack, "", @progbits

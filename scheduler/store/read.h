@@ -232,13 +232,9 @@ bool read_backfills(struct read *read, struct arena *arena, const char *dag_id, 
 bool read_backfill(struct read *read, struct arena *arena, int64_t id, struct backfill_row *ret,
                    struct err *err);
 
-struct backfill_pace {
-    int64_t counts[RUN_STATE_COUNT];
-    int64_t recent;          /* finished runs looked at: at most the newest 50 */
-    int64_t recent_first_us; /* end of the oldest of them */
-    int64_t recent_last_us;  /* end of the newest */
-};
-bool read_backfill_pace(struct read *read, int64_t id, struct backfill_pace *ret, struct err *err);
+/* How many of its runs are in each state that is not final. */
+bool read_backfill_live(struct read *read, int64_t id, int64_t counts[RUN_STATE_COUNT],
+                        struct err *err);
 
 struct import_error_row {
     int64_t id;

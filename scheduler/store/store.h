@@ -69,10 +69,14 @@ typedef void (*store_each_token)(void *context, const char *token);
 bool store_load_foreign_tokens(struct store *store, const char *dag_id, store_each_token each,
                                void *context, struct err *err);
 
-/* Look-ups for prepare. The known_run's strings and tasks live in the arena; task rows are attached
- * when the run is final. */
-bool store_known_run(struct store *store, struct arena *arena, const char *dag_id,
-                     int64_t logical_date_us, struct known_run *ret, struct err *err);
+/* Look-ups for prepare. What is found lives in the arena. The run that a want is about: its tasks
+ * and what else the want asks for are attached when the run is final and may be processed again, or
+ * it is a question. */
+bool store_known_run(struct store *store, struct arena *arena, const struct core_want *want,
+                     struct known_run *ret, struct err *err);
+/* NULL = there is none. */
+bool store_find_backfill(struct store *store, struct arena *arena, int64_t id,
+                         const struct backfill_row **ret, struct err *err);
 
 /* The runs of a choice, without their tasks and attempts, by logical date. ERR_LIMIT for more than
  * CHOICE_RUNS_MAX, ERR_BAD_REQUEST for what can't be chosen: both are the asker's fault. */

@@ -371,8 +371,7 @@ static bool step_tick(struct machine *machine, struct err *err)
     size_t count = core_wants(machine->core, machine->now_us, wants, WANTS_MAX);
 
     for (size_t i = 0; i < count; i++)
-        if (!store_known_run(machine->store, &machine->arena, wants[i].dag_id,
-                             wants[i].logical_date_us, &known[i], err))
+        if (!store_known_run(machine->store, &machine->arena, &wants[i], &known[i], err))
             return false;
     event.as.tick = (struct event_tick){wants, known, count};
     core_step(machine->core, &event, &machine->out);

@@ -81,25 +81,43 @@ static struct run_row copy_run(struct rows *rows, const struct run_row *row)
     return copy;
 }
 
-/* The task rows of a new or reset run; numbers of tries are kept. */
-static void fresh_tasks(struct stored_run *run, struct dag *dag)
+/* The row of a task that begins anew; the number of its tries is kept. */
+static struct task_row fresh_task(const struct stored_run *run, const struct dag *dag,
+                                  uint32_t task)
 {
-    struct task_row *tasks = mem_alloc_array(dag->task_count, sizeof(*tasks));
+    struct task_row row = {.run = run->row.id,
+                           .task = task,
+                           .map_index = -1,
+                           .task_id = dag->tasks[task].task_id,
+                           .max_tries = dag->tasks[task].retries};
+
+    for (size_t k = 0; k < run->task_count; k++)
+        if (strcmp(run->tasks[k].task_id, row.task_id) == 0 &&
+            row.try_number < run->tasks[k].try_number)
+            row.try_number = run->tasks[k].try_number;
+    return row;
+}
+
+/* The task rows of a new or reset run; those of kept tasks stay as they are. */
+static void fresh_tasks(struct stored_run *run, struct dag *dag, const bool *keeps)
+{
+    struct task_row *tasks = mem_alloc_array(dag->task_count + run->task_count, sizeof(*tasks));
+    size_t count = 0;
 
     for (uint32_t i = 0; i < dag->task_count; i++) {
-        tasks[i] = (struct task_row){.run = run->row.id,
-                                     .task = i,
-                                     .map_index = -1,
-                                     .task_id = dag->tasks[i].task_id,
-                                     .max_tries = dag->tasks[i].retries};
+        if (keeps == NULL || !keeps[i]) {
+            tasks[count++] = fresh_task(run, dag, i);
+            continue;
+        }
+        size_t before = count;
         for (size_t k = 0; k < run->task_count; k++)
-            if (strcmp(run->tasks[k].task_id, tasks[i].task_id) == 0 &&
-                tasks[i].try_number < run->tasks[k].try_number)
-                tasks[i].try_number = run->tasks[k].try_number;
+            if (run->tasks[k].task == i)
+                tasks[count++] = run->tasks[k];
+        assert(count > before && strcmp(tasks[before].task_id, dag->tasks[i].task_id) == 0);
     }
     free(run->tasks);
     run->tasks = tasks;
-    run->task_count = dag->task_count;
+    run->task_count = count;
     if (run->dag != NULL)
         dag_unref(run->dag);
     run->dag = dag_ref(dag);
@@ -121,7 +139,7 @@ static void apply_run_new(struct rows *rows, const struct decision *decision)
     struct stored_run *run = &rows->runs[rows->run_count++];
     *run = (struct stored_run){.row = copy_run(rows, row)};
     assert(version(rows, row->version_id) == decision->as.run.dag);
-    fresh_tasks(run, version(rows, row->version_id));
+    fresh_tasks(run, version(rows, row->version_id), NULL);
 }
 
 static void apply_run(struct rows *rows, const struct decision *decision)
@@ -131,7 +149,7 @@ static void apply_run(struct rows *rows, const struct decision *decision)
     assert(run != NULL && run->row.state == decision->as.run.from);
     run->row = copy_run(rows, &decision->as.run.row);
     if (decision->kind == DECIDE_RUN_RESET)
-        fresh_tasks(run, version(rows, run->row.version_id));
+        fresh_tasks(run, version(rows, run->row.version_id), decision->as.run.keeps);
 }
 
 /* Tasks of a run that is not running change only from outside: they are cleared or marked. */
@@ -207,6 +225,7 @@ static struct attempt_row *rows_try(const struct rows *rows, const struct attemp
     }
     return NULL;
 }
+static void apply_datasets(struct rows *rows, const struct attempt_row *row);
 
 static void apply_attempt(struct rows *rows, const struct decision *decision)
 {
@@ -220,6 +239,8 @@ static void apply_attempt(struct rows *rows, const struct decision *decision)
     copy.rendered = arena_strdup(&rows->arena, row->rendered);
     copy.outputs = arena_strdup(&rows->arena, row->outputs);
     copy.stop_reason = arena_strdup(&rows->arena, row->stop_reason);
+    copy.datasets = arena_strdup(&rows->arena, row->datasets);
+    apply_datasets(rows, row);
     if (decision->kind == DECIDE_ATTEMPT) {
         assert(stored != NULL && (stored->state == TASK_QUEUED || stored->state == TASK_RUNNING));
         *stored = copy;
@@ -246,6 +267,8 @@ static void apply_backfill(struct rows *rows, const struct decision *decision)
 
     copy.dag_id = arena_strdup(&rows->arena, copy.dag_id);
     copy.conf = arena_strdup(&rows->arena, copy.conf);
+    copy.tasks = arena_strdup(&rows->arena, copy.tasks);
+    copy.pause_reason = arena_strdup(&rows->arena, copy.pause_reason);
     assert(copy.made + copy.skipped <= copy.total);
     assert(copy.succeeded + copy.failed <= copy.made);
     for (size_t i = 0; i < rows->backfill_count; i++) {
@@ -345,21 +368,152 @@ struct run_rows *rows_choose(const struct rows *rows, const struct core *core, c
     return chosen;
 }
 
-void rows_known(const struct rows *rows, const struct core_want *want, struct known_run *ret)
+/* The version's number, as the core counts them, and its hash. */
+static void know_version(const struct rows *rows, struct known_run *known)
 {
-    *ret = (struct known_run){0};
-    for (size_t i = 0; i < rows->run_count; i++) {
-        const struct stored_run *run = &rows->runs[i];
-        if (run->row.logical_date_us != want->logical_date_us ||
-            strcmp(run->row.dag_id, want->dag_id) != 0)
-            continue;
-        ret->exists = true;
-        ret->row = run->row;
-        if (run_state_is_final(run->row.state)) {
-            ret->tasks = run->tasks;
-            ret->task_count = run->task_count;
-        }
+    const struct dag *dag = version(rows, known->row.version_id);
+
+    known->version_hash = dag->hash;
+    for (size_t i = 0; i < rows->dag_count; i++)
+        known->version_number += rows->dag_versions[i] != 0 &&
+                                 rows->dag_versions[i] <= known->row.version_id &&
+                                 strcmp(rows->dags[i]->dag_id, dag->dag_id) == 0;
+}
+
+static void know_attempts(struct rows *rows, struct known_run *known)
+{
+    struct attempt_row *attempts =
+        arena_alloc_array(&rows->arena, rows->attempt_count, sizeof(*attempts));
+
+    for (size_t i = 0; i < rows->attempt_count; i++)
+        if (rows->attempts[i].run == known->row.id)
+            attempts[known->attempt_count++] = rows->attempts[i];
+    known->attempts = attempts;
+}
+
+/* The datasets an attempt read ("inputs") or published ("outputs"); the caller owns it. */
+static json_t *datasets_of(const struct attempt_row *row, const char *role)
+{
+    json_t *all = row->datasets == NULL ? NULL : json_loads(row->datasets, 0, NULL);
+    json_t *list = json_incref(json_object_get(all, role));
+
+    json_decref(all);
+    return list;
+}
+
+static const char *newest_version(const struct rows *rows, const char *dataset)
+{
+    for (size_t i = 0; i < rows->dataset_count; i++)
+        if (strcmp(rows->datasets[i].name, dataset) == 0)
+            return rows->datasets[i].version;
+    return NULL;
+}
+
+static void apply_datasets(struct rows *rows, const struct attempt_row *row)
+{
+    json_t *outputs = datasets_of(row, "outputs");
+    size_t i = 0;
+    const json_t *item = NULL;
+
+    json_array_foreach(outputs, i, item)
+    {
+        const char *name = json_string_value(json_object_get(item, "dataset"));
+        size_t at = 0;
+        while (at < rows->dataset_count && strcmp(rows->datasets[at].name, name) != 0)
+            at++;
+        assert(at < sizeof(rows->datasets) / sizeof(rows->datasets[0]));
+        rows->dataset_count += at == rows->dataset_count;
+        rows->datasets[at].name = arena_strdup(&rows->arena, name);
+        rows->datasets[at].version =
+            arena_strdup(&rows->arena, json_string_value(json_object_get(item, "version")));
     }
+    json_decref(outputs);
+}
+
+/* A dataset that a task of the run read, by its last try, and that has another version now. */
+static const char *find_changed_input(struct rows *rows, int64_t run)
+{
+    const char *changed = NULL;
+
+    for (size_t k = 0; k < rows->attempt_count && changed == NULL; k++) {
+        const struct attempt_row *row = &rows->attempts[k];
+        const struct stored_run *stored = rows_run(rows, run);
+        const struct task_row *task = find_task(stored, row->task, row->map_index);
+        if (row->run != run || task == NULL || row->try_number != task->try_number)
+            continue;
+        json_t *inputs = datasets_of(row, "inputs");
+        size_t i = 0;
+        const json_t *item = NULL;
+        json_array_foreach(inputs, i, item)
+        {
+            const char *name = json_string_value(json_object_get(item, "dataset"));
+            const char *read = json_string_value(json_object_get(item, "version"));
+            const char *newest = newest_version(rows, name);
+            if (newest != NULL && strcmp(newest, read) != 0)
+                changed = arena_strdup(&rows->arena, name);
+        }
+        json_decref(inputs);
+    }
+    return changed;
+}
+
+static bool is_failed_of(const struct run_row *row, const struct core_want *want)
+{
+    int64_t ahead = row->logical_date_us - want->logical_date_us;
+
+    return row->backfill_id == want->backfill_id && row->state == RUN_FAILED &&
+           row->ended_at_us <= want->before_us && (want->is_backwards ? ahead <= 0 : ahead >= 0);
+}
+
+/* The failed run of a retry at place `offset`, in the direction asked for; NULL = none. */
+static const struct stored_run *find_failed(const struct rows *rows, const struct core_want *want)
+{
+    for (size_t i = 0; i < rows->run_count; i++) {
+        const struct run_row *row = &rows->runs[i].row;
+        int64_t before = 0;
+        if (!is_failed_of(row, want))
+            continue;
+        for (size_t k = 0; k < rows->run_count; k++) {
+            int64_t ahead = row->logical_date_us - rows->runs[k].row.logical_date_us;
+            before += is_failed_of(&rows->runs[k].row, want) &&
+                      (want->is_backwards ? ahead < 0 : ahead > 0);
+        }
+        if (before == want->offset)
+            return &rows->runs[i];
+    }
+    return NULL;
+}
+
+static const struct stored_run *find_by_date(const struct rows *rows, const struct core_want *want)
+{
+    for (size_t i = 0; i < rows->run_count; i++)
+        if (rows->runs[i].row.logical_date_us == want->logical_date_us &&
+            strcmp(rows->runs[i].row.dag_id, want->dag_id) == 0)
+            return &rows->runs[i];
+    return NULL;
+}
+
+void rows_known(struct rows *rows, const struct core_want *want, struct known_run *ret)
+{
+    const struct stored_run *run =
+        want->is_retry ? find_failed(rows, want) : find_by_date(rows, want);
+
+    *ret = (struct known_run){0};
+    if (run == NULL)
+        return;
+    ret->exists = true;
+    ret->row = run->row;
+    know_version(rows, ret);
+    bool asks = want->is_question ||
+                (want->reprocess != REPROCESS_NONE && want->reprocess != REPROCESS_MISSING);
+    if (!run_state_is_final(run->row.state) || !asks)
+        return;
+    ret->tasks = run->tasks;
+    ret->task_count = run->task_count;
+    if (want->is_partial)
+        know_attempts(rows, ret);
+    if (want->reprocess == REPROCESS_STALE)
+        ret->changed_input = find_changed_input(rows, run->row.id);
 }
 
 /* As the store loads it: not final, or with attempts that have to stop. */
@@ -377,7 +531,7 @@ static bool is_live(const struct rows *rows, const struct backfill_row *backfill
 {
     bool live = backfill->completed_at_us == 0;
 
-    for (size_t i = 0; i < rows->run_count && !live; i++)
+    for (size_t i = 0; i < rows->run_count && !live && backfill->cancelled; i++)
         live = rows->runs[i].row.backfill_id == backfill->id &&
                !run_state_is_final(rows->runs[i].row.state);
     return live;

@@ -61,13 +61,41 @@ static void do_begin(struct scenario *s, char **words)
     world_started(&s->world, token(s, words[1]));
 }
 
+/* "reads lake/x@v1 … writes lake/y@v2 …" after an exit, as the document a worker sends. */
+static const char *read_datasets(struct scenario *s, char **words)
+{
+    json_t *lists[2] = {json_array(), json_array()};
+    json_t *list = NULL;
+
+    for (; *words != NULL; words++) {
+        char *at = strchr(*words, '@');
+        if (strcmp(*words, "reads") == 0 || strcmp(*words, "writes") == 0)
+            list = lists[(*words)[0] == 'w'];
+        else if (list == NULL || at == NULL)
+            scenario_fail(s, "expected reads NAME@VERSION … or writes NAME@VERSION …");
+        else
+            (void)json_array_append_new(list, json_pack("{s:s%, s:s}", "dataset", *words,
+                                                        (size_t)(at - *words), "version", at + 1));
+    }
+    json_t *datasets = json_pack("{s:o, s:o}", "inputs", lists[0], "outputs", lists[1]);
+    char *text = json_dumps(datasets, 0);
+    const char *copy = arena_strdup(&s->arena, text);
+    free(text);
+    json_decref(datasets);
+    return copy;
+}
+
 static void do_exit(struct scenario *s, char **words)
 {
     int64_t code = read_number(s, words[2]);
 
-    s->world.outputs = words[3];
+    bool has_outputs = words[3] != NULL && words[3][0] == '{';
+    char **rest = words + (has_outputs ? 4 : 3);
+
+    s->world.outputs = has_outputs ? words[3] : NULL;
+    s->world.datasets = *rest != NULL ? read_datasets(s, rest) : NULL;
     world_ended(&s->world, token(s, words[1]), code == 0 ? OUTCOME_SUCCESS : OUTCOME_FAILED, code);
-    s->world.outputs = NULL;
+    s->world.outputs = s->world.datasets = NULL;
 }
 
 static void do_end(struct scenario *s, char **words)
@@ -173,6 +201,20 @@ static void do_remove(struct scenario *s, char **words)
     world_step(&s->world, &event);
 }
 
+/* "a,b*" as a JSON array. */
+static const char *read_tasks(struct scenario *s, char *words)
+{
+    struct buf text = {0};
+
+    buf_add_text(&text, "[");
+    for (char *word = strtok(words, ","); word != NULL; word = strtok(NULL, ","))
+        buf_printf(&text, "%s\"%s\"", text.len > 1 ? "," : "", word);
+    buf_add_text(&text, "]");
+    const char *copy = arena_strdup(&s->arena, buf_text(&text));
+    buf_release(&text);
+    return copy;
+}
+
 static void do_backfill(struct scenario *s, char **words)
 {
     struct event event = {.kind = EVENT_BACKFILL_CREATE, .request = 1};
@@ -187,19 +229,48 @@ static void do_backfill(struct scenario *s, char **words)
             create->run_backwards = true;
         else if (strcmp(words[i], "max") == 0)
             create->max_active_runs = read_number(s, words[++i]);
-        else if (!reprocess_parse(str_from(words[i]), &create->reprocess))
+        else if (strcmp(words[i], "tasks") == 0)
+            create->tasks = read_tasks(s, words[++i]);
+        else if (strcmp(words[i], "upstream") == 0)
+            create->upstream = true;
+        else if (strcmp(words[i], "downstream") == 0)
+            create->downstream = true;
+        else if (strcmp(words[i], "conf") == 0)
+            create->conf = words[++i];
+        else if (!on_failure_parse(str_from(words[i]), &create->on_failure) &&
+                 !reprocess_parse(str_from(words[i]), &create->reprocess))
             scenario_fail(s, "unknown word '%s'", words[i]);
     }
     world_step(&s->world, &event);
 }
 
-static void control(struct scenario *s, char **words, enum backfill_control action)
+static void control(struct scenario *s, char **words, enum backfill_action action)
 {
     struct event event = {.kind = EVENT_BACKFILL_CONTROL, .request = 1};
+    struct event_backfill_control *control = &event.as.backfill_control;
 
-    event.as.backfill_control.id = read_number(s, words[1]);
-    event.as.backfill_control.action = action;
+    *control = (struct event_backfill_control){
+        .id = read_number(s, words[1]), .action = action, .on_failure = ON_FAILURE_COUNT};
+    for (size_t i = 0; i < s->world.rows.backfill_count; i++)
+        if (s->world.rows.backfills[i].id == control->id)
+            control->stored = &s->world.rows.backfills[i];
+    for (int i = 2; words[i] != NULL; i++) {
+        if (strcmp(words[i], "max") == 0)
+            control->max_active_runs = read_number(s, words[++i]);
+        else if (!on_failure_parse(str_from(words[i]), &control->on_failure))
+            scenario_fail(s, "unknown word '%s'", words[i]);
+    }
     world_step(&s->world, &event);
+}
+
+static void do_backfill_retry(struct scenario *s, char **words)
+{
+    control(s, words, BACKFILL_RETRY);
+}
+
+static void do_backfill_set(struct scenario *s, char **words)
+{
+    control(s, words, BACKFILL_SET);
 }
 
 static void do_backfill_pause(struct scenario *s, char **words)
@@ -357,6 +428,8 @@ static const struct {
     {"mark_run",         2, do_mark_run        },
     {"cancel",           1, do_cancel          },
     {"pool_set",         2, do_pool_set        },
+    {"backfill_retry",   1, do_backfill_retry  },
+    {"backfill_set",     1, do_backfill_set    },
 };
 
 /* Splits in place at blanks; returns the number of words. */

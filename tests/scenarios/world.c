@@ -244,6 +244,7 @@ static void report_end(struct world *world, const char *token, enum outcome outc
         .started_at_us = started_at_us,
         .ended_at_us = world->now_us,
         .outputs = world->outputs != NULL ? world->outputs : "{\"k\": \"v\"}",
+        .datasets = world->datasets,
         .worker = holder(world, token),
     };
     world_step(world, &event);

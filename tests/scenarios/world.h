@@ -28,6 +28,11 @@ struct rows {
     struct backfill_row *backfills;
     size_t backfill_count;
     int64_t last_version_id;
+    struct {
+        const char *name;
+        const char *version; /* that it was last published with */
+    } datasets[16];
+    size_t dataset_count;
 };
 
 void rows_apply(struct rows *rows, const struct decision *decision);
@@ -37,7 +42,7 @@ struct attempt_row *rows_attempt(const struct rows *rows, const char *token);
 /* The runs that a change concerns, with their rows; lists are the caller's to free. */
 struct run_rows *rows_choose(const struct rows *rows, const struct core *core, const char *dag_id,
                              const struct run_choice *choice, size_t *ret_count);
-void rows_known(const struct rows *rows, const struct core_want *want, struct known_run *ret);
+void rows_known(struct rows *rows, const struct core_want *want, struct known_run *ret);
 void rows_restore(const struct rows *rows, struct core *core);
 void rows_release(struct rows *rows);
 
@@ -68,6 +73,7 @@ struct world {
     /* Called for each decision, in order; may be NULL. */
     void (*observe)(void *context, const struct decision *decision);
     void *observe_context;
+    const char *datasets; /* of the next success; borrowed */
 };
 
 void world_init(struct world *world);

@@ -501,7 +501,11 @@ static void test_reset_starts_again_and_keeps_tries(void **context)
     assert_true(commit(store, items, 2));
     struct arena arena = {0};
     struct known_run known = {0};
-    assert_true(store_known_run(store, &arena, "etl", 100, &known, &err));
+    assert_true(store_known_run(store, &arena,
+                                &(struct core_want){.dag_id = "etl",
+                                                    .logical_date_us = 100,
+                                                    .reprocess = REPROCESS_COMPLETED},
+                                &known, &err));
     assert_true(known.exists);
     assert_int_equal(known.task_count, 2);
     assert_int_equal(known.tasks[0].try_number, 3);
@@ -591,10 +595,15 @@ static void test_lookups(void **context)
     bool exists = false;
 
     commit_dag_and_run(store, 1, 100);
-    assert_true(store_known_run(store, &arena, "etl", 100, &known, &err));
+    assert_true(store_known_run(store, &arena,
+                                &(struct core_want){.dag_id = "etl",
+                                                    .logical_date_us = 100,
+                                                    .reprocess = REPROCESS_COMPLETED},
+                                &known, &err));
     assert_true(known.exists);
     assert_null(known.tasks); /* it is live: the core has them */
-    assert_true(store_known_run(store, &arena, "etl", 101, &known, &err));
+    assert_true(store_known_run(
+        store, &arena, &(struct core_want){.dag_id = "etl", .logical_date_us = 101}, &known, &err));
     assert_false(known.exists);
     assert_true(store_run_id_exists(store, "etl", "run-1", &exists, &err));
     assert_true(exists);
