@@ -13,8 +13,9 @@ static void occupy(struct core *core, const struct attempt_live *attempt, int64_
 {
     struct pool *pool = pools_find(core, task_spec(attempt->task)->pool);
 
-    pool->used += sign * task_spec(attempt->task)->pool_slots;
-    attempt->worker->used[slot_of(task_spec(attempt->task))] += sign;
+    pool->used += sign * (PLANTED(POOL_SLOTS_AS_ONE) ? 1 : task_spec(attempt->task)->pool_slots);
+    attempt->worker
+        ->used[PLANTED(SLOT_KINDS_MIXED) ? SLOT_OWN : slot_of(task_spec(attempt->task))] += sign;
 }
 
 static struct attempt_live *bind_new(struct core *core, struct task *task, struct worker *worker,
@@ -148,14 +149,16 @@ static void task_after(struct core *core, struct task *task, const struct ending
         return;
     }
     task->ended_at_us = ending->ended_at_us;
-    if (ending->is_given_back)
+    if (ending->is_given_back && !PLANTED(GIVEN_BACK_COSTS_A_TRY))
         task->max_tries++; /* nothing was tried */
     if (task->try_number <= task->max_tries && is_final_code(task_spec(task), ending)) {
         task_move(core, task, TASK_FAILED,
                   reason_format(core, "%s: not among retry_exit_codes", reason));
         return;
     }
-    if (!outcome_is_retryable(ending->outcome) || task->try_number > task->max_tries) {
+    if (!(outcome_is_retryable(ending->outcome) ||
+          (PLANTED(FATAL_IS_RETRIED) && ending->outcome == OUTCOME_FATAL)) ||
+        task->try_number > task->max_tries + PLANTED(RETRY_OFF_BY_ONE)) {
         task_move(core, task, final_state(ending->outcome), reason);
         return;
     }
@@ -204,7 +207,8 @@ static void end_attempt(struct core *core, struct attempt_live *attempt, struct 
         task_stopped(core, task);
     else
         task_after(core, task, ending, reason);
-    ready_run_limit(task->run);
+    if (!PLANTED(LOST_WAKE_UP))
+        ready_run_limit(task->run);
     if (was_stopped)
         run_attempt_stopped(core, task->run);
 }
@@ -224,7 +228,8 @@ void attempts_new(struct core *core, struct task *task, struct worker *worker)
     char token[200];
 
     (void)snprintf(token, sizeof(token), "%s-%llu-%llu", core->instance,
-                   (unsigned long long)core->epoch, (unsigned long long)++core->token_count);
+                   PLANTED(TOKENS_WITHOUT_EPOCH) ? 0 : (unsigned long long)core->epoch,
+                   (unsigned long long)++core->token_count);
     row.token = token;
     row.rendered = render_attempt(task, &core->out->arena, &err);
     bool rendered = row.rendered != NULL;
@@ -251,6 +256,8 @@ static struct attempt_live *find(const struct core *core, const char *token)
     struct attempt_live *attempt = NULL;
 
     HASH_FIND_STR(core->attempts, token, attempt);
+    if (PLANTED(STALE_TOKEN_ACCEPTED) && attempt == NULL)
+        return core->attempts;
     return attempt;
 }
 
@@ -285,7 +292,8 @@ void attempts_ended(struct core *core, const struct event_attempt_ended *event)
     struct attempt_live *attempt = find(core, event->token);
 
     if (attempt == NULL) {
-        workers_forget(core, event->worker, event->token, false);
+        if (!PLANTED(STALE_NOT_ACKNOWLEDGED))
+            workers_forget(core, event->worker, event->token, false);
         return;
     }
     /* An end that lies in the future was stamped before the clock was set back. */

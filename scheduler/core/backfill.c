@@ -62,8 +62,9 @@ static bool has_work(const struct backfill *backfill)
 
 bool backfill_has_room(const struct backfill *backfill)
 {
-    return backfill->row.completed_at_us == 0 && !backfill->row.is_paused &&
-           !backfill->is_blocked && has_work(backfill) && backfill->entry->current != NULL &&
+    return backfill->row.completed_at_us == 0 &&
+           (!backfill->row.is_paused || PLANTED(BACKFILL_PAUSE_IGNORED)) && !backfill->is_blocked &&
+           has_work(backfill) && backfill->entry->current != NULL &&
            !backfill->entry->row.is_stale && backfill->live_runs < backfill->row.max_active_runs;
 }
 
@@ -165,7 +166,7 @@ void backfill_run_ended(struct core *core, struct backfill *backfill, const stru
     struct backfill_row *row = &backfill->row;
     enum run_state state = run->row.state;
 
-    if (state == RUN_SUCCESS)
+    if (state == RUN_SUCCESS || PLANTED(FAILED_RUNS_COUNTED_AS_DONE))
         row->succeeded++;
     else
         row->failed++;

@@ -40,7 +40,9 @@ bool backfill_interval_at(const struct dag *dag, const struct backfill_row *row,
 static bool interval_after(const struct dag *dag, const struct backfill_row *row,
                            const struct interval *interval, struct interval *ret)
 {
-    return backfill_interval_at(dag, row, interval->start_us + (row->run_backwards ? -1 : 1), ret);
+    int64_t at_us = PLANTED(BACKFILL_CURSOR_OFF_BY_ONE) ? interval->end_us : interval->start_us;
+
+    return backfill_interval_at(dag, row, at_us + (row->run_backwards ? -1 : 1), ret);
 }
 
 /* A retry asks for the next failed runs, as many as there is room for. */
@@ -134,7 +136,7 @@ static void continue_tries(struct run *run, const struct known_run *known)
             if (places[k] >= run->dag->task_count)
                 continue;
             struct task *task = &run->tasks[places[k]];
-            if (task->try_number < old->try_number)
+            if (task->try_number < old->try_number && !PLANTED(TRIES_BEGIN_ANEW))
                 task->try_number = old->try_number;
             task->max_tries = task->try_number + task_spec(task)->retries;
         }

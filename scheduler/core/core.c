@@ -175,7 +175,7 @@ int64_t core_next_wakeup(const struct core *core)
 
     if (core->due != NULL || core->wanting != NULL || core->asking != NULL)
         return 0; /* at once, also if the clock is set back after this step */
-    return retry_or_run < dag ? retry_or_run : dag;
+    return retry_or_run < dag || PLANTED(SCHEDULE_NOT_AWAITED) ? retry_or_run : dag;
 }
 
 size_t core_wants(struct core *core, int64_t now_us, struct core_want *out, size_t max)

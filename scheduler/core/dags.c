@@ -110,8 +110,10 @@ void dags_start_runs(struct core *core, struct dag_entry *entry)
         return; /* a run without tasks ended at once: the loop below goes on */
     entry->is_starting = true;
     /* Without schedules (millrace run) a run is an order given now: a pause does not hold it. */
-    while (entry->queued.count > 0 && (!entry->row.is_paused || !core->schedules) &&
-           (entry->current == NULL || entry->running_runs < entry->current->max_active_runs)) {
+    while (entry->queued.count > 0 &&
+           (!entry->row.is_paused || !core->schedules || PLANTED(DAG_PAUSE_IGNORED)) &&
+           (entry->current == NULL || PLANTED(MAX_ACTIVE_RUNS_IGNORED) ||
+            entry->running_runs < entry->current->max_active_runs)) {
         struct run *run = HEAP_ENTRY(heap_top(&entry->queued), struct run, queued);
         heap_remove(&entry->queued, &run->queued);
         run_start(core, run);
@@ -314,7 +316,8 @@ void dags_make_run(struct core *core, const struct core_want *want, const struct
         known->exists || run_known_by_date(core, entry->row.dag_id, want->logical_date_us);
     if (!exists)
         insert_scheduled(core, entry);
-    entry->row.last_tick_us = entry->row.next_end_us;
+    if (!PLANTED(TICK_NOT_KEPT))
+        entry->row.last_tick_us = entry->row.next_end_us;
     dags_plan(entry, core->now_us);
     tell(core, entry);
     dags_touch(core, entry);

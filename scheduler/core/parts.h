@@ -4,6 +4,7 @@
 
 #include "base/timefmt.h"
 #include "scheduler/core/model.h"
+#include "scheduler/core/planted.h"
 
 /* timers.c */
 bool timer_is_before(const struct heap_node *a, const struct heap_node *b);

@@ -41,11 +41,13 @@ void pools_set(struct core *core, const struct event *event)
 {
     const struct core_pool pool = {event->as.pool_set.name, event->as.pool_set.slots};
 
-    pools_add(core, &pool);
+    if (!PLANTED(POOL_NEVER_SHRINKS) || pool.slots > pools_find(core, pool.name)->slots)
+        pools_add(core, &pool);
     reply_done(core, event, 0);
 }
 
 bool pool_fits(const struct pool *pool, int64_t slots)
 {
-    return pool->slots < 0 || (pool->exists && slots <= pool->slots - pool->used);
+    return pool->slots < 0 ||
+           (pool->exists && slots <= pool->slots - pool->used + PLANTED(POOL_OVERRUN));
 }

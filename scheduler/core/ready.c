@@ -14,7 +14,7 @@ bool ready_is_before(const struct task *a, const struct task *b)
     int64_t weight_b = task_spec(b)->priority_weight_total;
 
     if (weight_a != weight_b)
-        return weight_a > weight_b;
+        return PLANTED(PRIORITY_INVERSION) ? weight_a < weight_b : weight_a > weight_b;
     if (a->run == b->run)
         return a->index != b->index ? a->index < b->index : a->map_index < b->map_index;
     bool fills_a = a->run->row.run_type == RUN_TYPE_BACKFILL;
@@ -79,7 +79,7 @@ static struct ready_queue *find_queue(struct run *run, struct lane *lane)
 
 static bool run_has_room(const struct run *run)
 {
-    return run->active < run->dag->max_active_tasks;
+    return run->active < run->dag->max_active_tasks + PLANTED(MAX_ACTIVE_TASKS_OFF_BY_ONE);
 }
 
 /* Puts a queue into its lane, or takes it out, as it should be now. */

@@ -169,8 +169,10 @@ static void restore_task(struct core *core, struct task *task, const struct task
         ready_push(core, task);
         break;
     case RECOVER_BIND:
-        run->active++;
+        run->active += !PLANTED(ACTIVE_NOT_RESTORED);
         limits_count(core, task, 1);
+        if (PLANTED(REQUEUED_ON_RESTART))
+            break; /* as if it had been lost */
         if (row->state == TASK_RESTARTING)
             bind_stopping(core, task, attempts->live);
         else
@@ -178,7 +180,8 @@ static void restore_task(struct core *core, struct task *task, const struct task
         break;
     case RECOVER_TIMER:
         task->timer.kind = TIMER_RETRY;
-        timer_arm(core, &core->timers, &task->timer, task->retry_at_us);
+        if (!PLANTED(RETRY_TIMER_NOT_RESTORED))
+            timer_arm(core, &core->timers, &task->timer, task->retry_at_us);
         break;
     case RECOVER_WAIT: /* once its upstreams' outputs are there */
         break;
@@ -189,7 +192,8 @@ static void restore_task(struct core *core, struct task *task, const struct task
         if (task_state_is_failed(row->state) && run->failed_leaf == NULL &&
             task_counts_for_run(task))
             run->failed_leaf = task;
-        tally_spread(task, row->state, 1);
+        if (!PLANTED(TALLY_NOT_RESTORED))
+            tally_spread(task, row->state, 1);
         if (row->state == TASK_REMOVED)
             task_count_removed(task, true);
         break;
@@ -238,7 +242,7 @@ static void count_running(struct run *run)
         return;
     if (run->backfill != NULL)
         run->backfill->running_runs++;
-    else
+    else if (!PLANTED(RUNNING_RUNS_NOT_RESTORED))
         run->entry->running_runs++;
 }
 

@@ -87,7 +87,7 @@ static enum verdict none_failed(const struct view *v)
 
 static enum verdict none_failed_min_one_success(const struct view *v)
 {
-    if (v->failed > 0)
+    if ((PLANTED(UPSTREAM_FAILED_OVERLOOKED) ? v->only_failed : v->failed) > 0)
         return VERDICT_UPSTREAM_FAILED;
     if (!v->done)
         return VERDICT_WAIT;
@@ -161,7 +161,7 @@ static enum verdict judge_upstreams(const struct task *task)
     /* A task without upstreams satisfies every rule. */
     if (v.u == 0)
         return VERDICT_RUN;
-    v.done = v.success + v.failed + v.skipped == v.u;
+    v.done = v.success + v.failed + v.skipped + PLANTED(WRONG_DEPENDENCY_TEST) >= v.u;
     return judges[task_spec(task)->trigger_rule](&v);
 }
 

@@ -145,7 +145,8 @@ void run_tell(struct core *core, const struct run *run, const char *reason)
  * also if the clock has been set back since. */
 static bool is_due(const struct core *core, const struct run *run)
 {
-    return run->backfill != NULL || run->row.run_after_us <= core->now_us;
+    return run->backfill != NULL || run->row.run_after_us <= core->now_us ||
+           PLANTED(RUN_AFTER_IGNORED);
 }
 
 /* Why a queued run can't start now; NULL if it can. */
@@ -247,7 +248,7 @@ void run_check_end(struct core *core, struct run *run)
 {
     if (run->row.state != RUN_RUNNING || run->settling > 0)
         return;
-    if (run->unfinished > 0) {
+    if (run->unfinished > PLANTED(EARLY_RUN_END)) {
         if (run->waiting == run->unfinished)
             run_end(core, run, RUN_FAILED, "all_tasks_deadlocked");
         return;

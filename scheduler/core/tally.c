@@ -22,7 +22,7 @@ static void count_upstream(struct tally *tally, const struct task *from, enum ta
         tally->setup_failed += is_setup ? by : 0;
         break;
     case TASK_SKIPPED:
-        tally->skipped += by;
+        tally->skipped += PLANTED(SKIPS_NOT_COUNTED) ? 0 : by;
         break;
     case TASK_REMOVED: /* no longer among those that are waited for */
     case TASK_NONE:

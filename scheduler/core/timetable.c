@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "scheduler/core/cron.h"
+#include "scheduler/core/planted.h"
 #include "scheduler/core/zone.h"
 
 static const struct zone *dag_zone(const struct dag *dag)
@@ -94,10 +95,12 @@ static bool next_interval(const struct dag *dag, int64_t last_tick_us, int64_t n
                           struct interval *ret)
 {
     /* What has been covered, or lies before start_date, is never covered again. */
-    int64_t floor_us = max_int(dag->start_date_us, last_tick_us);
+    int64_t floor_us =
+        max_int(dag->start_date_us,
+                PLANTED(SCHEDULE_GOES_BACK) && now_us < last_tick_us ? 0 : last_tick_us);
     struct interval latest = {0};
 
-    if (dag->catchup) {
+    if (dag->catchup && !PLANTED(CATCHUP_SKIPS)) {
         if (floor_us != 0)
             return timetable_interval_from(dag, floor_us, ret);
         return timetable_interval_until(dag, now_us, ret);

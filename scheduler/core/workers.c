@@ -68,6 +68,8 @@ void workers_forget(struct core *core, const char *worker, const char *token, bo
         decision->as.token.token = copy;
         decision->as.token.reason = "stale_token";
     }
+    if (PLANTED(STALE_NOT_ACKNOWLEDGED) && stop)
+        return;
     decision = decisions_add(core->out, DECIDE_ACK);
     decision->as.token.worker = name;
     decision->as.token.token = copy;
@@ -85,7 +87,7 @@ void workers_up(struct core *core, const struct event_worker_up *event)
     for (size_t i = 0; i < event->token_count; i++) {
         struct attempt_live *attempt = NULL;
         HASH_FIND_STR(core->attempts, event->tokens[i], attempt);
-        if (attempt != NULL && attempt->worker == worker)
+        if (attempt != NULL && attempt->worker == worker && !PLANTED(ANNOUNCED_IS_STALE))
             attempt->announced = true;
         else
             workers_forget(core, event->instance, event->tokens[i], true);
@@ -95,7 +97,7 @@ void workers_up(struct core *core, const struct event_worker_up *event)
         bool was_announced = a->announced;
         next = a->next;
         a->announced = false;
-        if (a->row.stop_reason == NULL && !was_announced)
+        if (a->row.stop_reason == NULL && !was_announced && !PLANTED(START_NOT_REPEATED))
             attempts_start(core, a);
         else if (a->row.stop_reason != NULL && was_announced)
             attempts_stop_again(core, a);
@@ -118,6 +120,10 @@ void workers_gone(struct core *core, const char *instance)
     if (worker == NULL)
         return;
     worker->is_known = false;
+    if (PLANTED(DEAD_WORKER_COUNTED)) {
+        worker->is_known = true;
+        return;
+    }
     while (worker->attempts != NULL)
         attempts_lost(core, worker->attempts);
     for (enum slot_kind slot = 0; slot < SLOT_KIND_COUNT; slot++)

@@ -67,6 +67,24 @@ static void check_no_gaps(struct sim *sim, const struct dag_row *row)
             sim_fail(sim, "F12: %s has no run for an interval before its last one", row->dag_id);
 }
 
+/* Its progress is what became of its runs. */
+static void check_backfill_counts(struct sim *sim, const struct backfill_row *row)
+{
+    int64_t succeeded = 0;
+    int64_t failed = 0;
+
+    for (size_t i = 0; i < sim->rows.run_count; i++) {
+        const struct run_row *run = &sim->rows.runs[i].row;
+        succeeded += run->backfill_id == row->id && run->state == RUN_SUCCESS;
+        failed += run->backfill_id == row->id && run->state == RUN_FAILED;
+    }
+    /* A run that another backfill took over is no longer among them. */
+    if (succeeded > row->succeeded || failed > row->failed)
+        sim_fail(sim, "I5: backfill %lld counts %lld+%lld ended runs, and has %lld+%lld",
+                 (long long)row->id, (long long)row->succeeded, (long long)row->failed,
+                 (long long)succeeded, (long long)failed);
+}
+
 /* A backfill that came to its end made or found a run for each of its intervals. */
 static void check_backfill(struct sim *sim, const struct backfill_row *row)
 {
@@ -78,6 +96,7 @@ static void check_backfill(struct sim *sim, const struct backfill_row *row)
     if (row->succeeded + row->failed != row->made)
         sim_fail(sim, "I5: backfill %lld is over with %lld of %lld runs ended", (long long)row->id,
                  (long long)(row->succeeded + row->failed), (long long)row->made);
+    check_backfill_counts(sim, row);
     if (row->cancelled || dag == NULL)
         return;
     int64_t every = dag->schedule.every_us;

@@ -81,22 +81,37 @@ static void check_try_rises(struct sim *sim, const struct task_row *before,
                  row->task_id, (long long)before->try_number, (long long)row->try_number);
 }
 
+static const struct attempt_row *last_attempt(const struct sim *sim, const struct task_row *row)
+{
+    for (size_t i = sim->rows.attempt_count; i-- > 0;) {
+        const struct attempt_row *attempt = &sim->rows.attempts[i];
+        if (attempt->run == row->run && attempt->task == row->task &&
+            attempt->map_index == row->map_index)
+            return attempt;
+    }
+    return NULL;
+}
+
+static bool is_retryable(const struct attempt_row *attempt)
+{
+    return attempt != NULL && outcome_is_retryable(attempt->outcome);
+}
+
+/* I4: what another try can't change is not tried again. */
+static void check_retry_helps(struct sim *sim, const struct task_row *row)
+{
+    if (row->state == TASK_UP_FOR_RETRY && !is_retryable(last_attempt(sim, row)))
+        sim_fail(sim, "I4: run %lld: %s is retried after an end that is final", (long long)row->run,
+                 row->task_id);
+}
+
 /* I4, the other way round: a task gives up only when its tries are used up, or none can help. */
 static void check_gives_up(struct sim *sim, const struct stored_run *run,
                            const struct task_row *row)
 {
-    const struct attempt_row *last = NULL;
     int64_t retries = run->dag->tasks[row->task].retries;
 
-    if (row->state != TASK_FAILED)
-        return;
-    for (size_t i = sim->rows.attempt_count; i-- > 0 && last == NULL;) {
-        const struct attempt_row *attempt = &sim->rows.attempts[i];
-        if (attempt->run == row->run && attempt->task == row->task &&
-            attempt->map_index == row->map_index)
-            last = attempt;
-    }
-    if (last == NULL || !outcome_is_retryable(last->outcome))
+    if (row->state != TASK_FAILED || !is_retryable(last_attempt(sim, row)))
         return;
     int64_t count = tries_of(sim, row->run, row->task, row->map_index)->count;
     if (count < 1 + retries)
@@ -130,6 +145,7 @@ static void check_task(struct sim *sim, const struct task_row *row)
     check_edge(sim, before, row);
     check_final_absorbs(sim, before, row);
     check_try_rises(sim, before, row);
+    check_retry_helps(sim, row);
     check_gives_up(sim, run, row);
     check_max_active_tasks(sim, run, row);
     if (before->state == TASK_NONE) {
@@ -267,6 +283,21 @@ static void check_max_active_runs(struct sim *sim, const struct run_row *row)
                  (long long)row->id, row->dag_id, (long long)running, (long long)most);
 }
 
+/* A run starts neither before its time nor while its DAG, or its backfill, is paused. */
+static void check_may_start(struct sim *sim, const struct run_row *row)
+{
+    int64_t latest = sim->now_us > sim->latest_commit_us ? sim->now_us : sim->latest_commit_us;
+
+    if (row->state != RUN_RUNNING)
+        return;
+    if (row->backfill_id != 0 ? look_backfill(sim, row->backfill_id)->is_paused
+                              : look_dag(sim, row->dag_id)->is_paused)
+        sim_fail(sim, "P1: run %lld starts while its %s is paused", (long long)row->id,
+                 row->backfill_id != 0 ? "backfill" : "DAG");
+    if (row->backfill_id == 0 && row->run_after_us > latest)
+        sim_fail(sim, "P1: run %lld starts before its time", (long long)row->id);
+}
+
 /* C1, C4 for runs. */
 static void check_run_edge(struct sim *sim, const struct run_row *before, const struct run_row *row)
 {
@@ -286,6 +317,8 @@ static void check_run(struct sim *sim, const struct run_row *row)
     check_run_edge(sim, &run->row, row);
     check_run_end(sim, run, row);
     check_max_active_runs(sim, row);
+    if (run->row.state == RUN_QUEUED)
+        check_may_start(sim, row);
 }
 
 /* A run is made when its interval is complete, and not before. */
@@ -293,6 +326,14 @@ static void check_run_is_due(struct sim *sim, const struct run_row *row)
 {
     if (row->run_type == RUN_TYPE_SCHEDULED && row->run_after_us > sim->now_us)
         sim_fail(sim, "F12: run %lld is made before its time", (long long)row->id);
+}
+
+/* A paused backfill makes no runs. */
+static void check_backfill_goes_on(struct sim *sim, const struct run_row *row)
+{
+    if (row->backfill_id != 0 && look_backfill(sim, row->backfill_id)->is_paused)
+        sim_fail(sim, "P1: backfill %lld makes run %lld while it is paused",
+                 (long long)row->backfill_id, (long long)row->id);
 }
 
 /* F12: what has been scheduled is never scheduled again, wherever the clock jumps. */
@@ -330,6 +371,7 @@ void check_decision(struct sim *sim, const struct decision *decision)
         break;
     case DECIDE_RUN_NEW:
         check_run_is_due(sim, &decision->as.run.row);
+        check_backfill_goes_on(sim, &decision->as.run.row);
         break;
     case DECIDE_DAG:
         check_schedule_rises(sim, &decision->as.dag);

@@ -142,6 +142,15 @@ static void check_schedule(struct sim *sim, const struct dag_row *row)
         sim_fail(sim, "L2: %s has an interval to come that no timer will start", row->dag_id);
 }
 
+/* F12: what has been scheduled is remembered with the run itself. */
+static void check_is_remembered(struct sim *sim, const struct run_row *row)
+{
+    if (row->run_type == RUN_TYPE_SCHEDULED &&
+        look_dag(sim, row->dag_id)->last_tick_us < row->interval_end_us)
+        sim_fail(sim, "F12: %s has a run for an interval that it could schedule again",
+                 row->dag_id);
+}
+
 /* L2: a backfill that may make a run wants to. */
 static void check_backfill(struct sim *sim, const struct backfill_row *row)
 {
@@ -178,6 +187,7 @@ void check_committed(struct sim *sim)
         if (is_live == run_state_is_final(run->row.state))
             sim_fail(sim, "D1: run %lld is %s, and the core %s it", (long long)run->row.id,
                      run_state_name(run->row.state), is_live ? "keeps" : "does not know");
+        check_is_remembered(sim, &run->row);
         if (run->row.state == RUN_RUNNING)
             check_running(sim, run, &room);
         else if (run->row.state == RUN_QUEUED)

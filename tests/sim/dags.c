@@ -75,14 +75,14 @@ static void fill_task(struct sim *sim, struct dag *dag, uint32_t index)
     task->priority_weight = task->priority_weight_total = draw_between(draws, 1, 4);
     task->retries = draw(draws, 4);
     task->retry_delay_us = draw(draws, 40) * US_PER_SECOND;
-    task->retry_backoff = draw_chance(draws, 40) ? 2 : 0;
+    task->retry_backoff = !sim->is_plain && draw_chance(draws, 40) ? 2 : 0;
     task->max_retry_delay_us = US_PER_MINUTE;
     task->execution_timeout_us = draw_chance(draws, 30) ? 30 * US_PER_SECOND : 0;
 }
 
 static void fill_schedule(struct sim *sim, struct dag *dag)
 {
-    if (draw_chance(sim->draws, 90))
+    if (sim->is_plain || draw_chance(sim->draws, 90))
         return;
     dag->schedule.kind = SCHEDULE_EVERY;
     dag->schedule.every_us = (2 + draw(sim->draws, 12)) * US_PER_MINUTE;

@@ -111,17 +111,6 @@ static void hash_decision(struct sim *sim, const struct decision *decision)
     }
 }
 
-static void tell(const struct sim *sim, const struct decision *decision)
-{
-    struct buf line = {0};
-
-    if (!sim->is_traced)
-        return;
-    decision_describe(decision, &line);
-    sim_say(sim, "    %s", buf_text(&line));
-    buf_release(&line);
-}
-
 static void set_pool(struct sim *sim, const struct event *event)
 {
     for (size_t i = 0; i < sim->pool_count; i++)
@@ -143,7 +132,7 @@ static void store(struct sim *sim, const struct turn *turn)
         if (i == sim->out.count)
             break;
         const struct decision *decision = &sim->out.items[i];
-        tell(sim, decision);
+        sim_tell(sim, decision);
         check_decision(sim, decision);
         rows_apply(&sim->rows, decision);
         hash_decision(sim, decision);

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* One world in so many is compared with the reference model instead. */
+#define PLAIN_WORLDS 8
+
 void sim_fail(struct sim *sim, const char *format, ...)
 {
     va_list args;
@@ -31,6 +34,17 @@ void sim_say(const struct sim *sim, const char *format, ...)
     (void)vprintf(format, args);
     va_end(args);
     (void)putchar('\n');
+}
+
+void sim_tell(const struct sim *sim, const struct decision *decision)
+{
+    struct buf line = {0};
+
+    if (!sim->is_traced)
+        return;
+    decision_describe(decision, &line);
+    sim_say(sim, "    %s", buf_text(&line));
+    buf_release(&line);
 }
 
 /* Swarm testing: a world has some of the faults only, each more or less often. */
@@ -87,7 +101,6 @@ static void set_up(struct sim *sim)
     }
     sim->triggers_left = 8;
     sim->backfills_left = 3;
-    workers_sit_down(sim);
 }
 
 /* Jumps are of seconds, minutes or hours, forth and back. */
@@ -184,11 +197,17 @@ bool sim_run(struct sim *sim, struct draws *draws)
     sim->hash = UINT64_C(0xCBF29CE484222325);
     if (setjmp(failed) != 0)
         return false;
+    sim->is_plain = draw(draws, PLAIN_WORLDS) == 1;
     set_up(sim);
-    chaos(sim);
-    if (sim->last_tick == 0) {
-        calm_down(sim);
-        check_end(sim);
+    if (sim->is_plain) {
+        model_run(sim);
+    } else {
+        workers_sit_down(sim);
+        chaos(sim);
+        if (sim->last_tick == 0) {
+            calm_down(sim);
+            check_end(sim);
+        }
     }
     reset(sim);
     return true;

@@ -176,6 +176,7 @@ struct sim {
     struct knobs knobs;
     bool is_traced;
     bool is_calm;
+    bool is_plain; /* no faults: compared with the reference model */
     int64_t tick;
     int64_t last_tick; /* stop here; 0 = at the end */
     int64_t now_us;
@@ -231,6 +232,8 @@ bool sim_run(struct sim *sim, struct draws *draws);
 __attribute__((noreturn, format(printf, 2, 3))) void sim_fail(struct sim *sim, const char *format,
                                                               ...);
 __attribute__((format(printf, 2, 3))) void sim_say(const struct sim *sim, const char *format, ...);
+
+void sim_tell(const struct sim *sim, const struct decision *decision);
 
 /* dags.c */
 struct dag *sim_dag_make(struct sim *sim, const char *dag_id);
@@ -292,6 +295,9 @@ void check_promises(struct sim *sim);
 void check_process(struct sim *sim, const struct token *token);
 /* check_end.c: once all is over. */
 void check_end(struct sim *sim);
+
+/* model.c: instead of chaos and calm. */
+void model_run(struct sim *sim);
 
 /* replay.c */
 void replay_begin(struct sim *sim);
