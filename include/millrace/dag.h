@@ -4,6 +4,7 @@
 #define MILLRACE_DAG_H
 
 #include "base/arena.h"
+#include "base/condition.h"
 #include "millrace/state.h"
 #include "millrace/task_kind.h"
 
@@ -44,6 +45,26 @@ struct dag_wait {
     bool is_soft;        /* what would fail it skips it */
 };
 
+/* One way to go on: the first whose condition is true is chosen. */
+struct branch_choice {
+    const struct condition *when; /* NULL = else */
+    const uint32_t *targets;      /* task indices, of direct downstreams */
+    uint32_t target_count;
+};
+
+/* Direct downstreams of a branch that lead to another one, which then goes on as well. */
+struct branch_detour {
+    const uint32_t *through; /* task indices */
+    uint32_t count;
+};
+
+struct branch {
+    const struct branch_choice *choices;
+    uint32_t choice_count;
+    const char *output;            /* or: the task's output that names those that go on */
+    struct branch_detour *detours; /* one per direct downstream */
+};
+
 struct dag_task {
     const char *task_id;
     const struct task_kind *kind;
@@ -53,6 +74,10 @@ struct dag_task {
     const json_t *env;     /* `env`: an object of strings, templates allowed; NULL = none */
     const char *doc;       /* may be NULL */
     const char *owner;
+
+    const struct condition *when; /* NULL = none */
+    const struct branch *branch;  /* NULL = none: all downstreams go on */
+    bool is_after_branch;         /* a direct upstream has a branch */
 
     /* `expand`: name → list, or template of one; an instance per combination. NULL = not mapped. */
     const json_t *expand;

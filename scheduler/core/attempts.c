@@ -171,6 +171,22 @@ static void task_after(struct core *core, struct task *task, const struct ending
     timer_arm(core, &core->timers, &task->timer, task->retry_at_us);
 }
 
+/* A branch that can't choose has failed, and would fail again. */
+static void judge_branch(struct core *core, struct task *task, struct ending *ending)
+{
+    struct err err = {0};
+
+    if (task_spec(task)->branch == NULL || ending->outcome != OUTCOME_SUCCESS)
+        return;
+    keep_outputs(task, ending->outputs);
+    if (flow_branch_is_good(core, task, &err))
+        return;
+    ending->outcome = OUTCOME_FATAL;
+    ending->reason = reason_format(core, "branch: %s", err.message);
+    json_decref(task->outputs);
+    task->outputs = NULL;
+}
+
 static void end_attempt(struct core *core, struct attempt_live *attempt, struct ending *ending)
 {
     struct task *task = attempt->task;
@@ -178,6 +194,8 @@ static void end_attempt(struct core *core, struct attempt_live *attempt, struct 
 
     if (!was_stopped)
         wait_judge(core, task, ending);
+    if (!was_stopped)
+        judge_branch(core, task, ending);
     else if (ending->outcome == OUTCOME_RESCHEDULE)
         ending->outcome = OUTCOME_STOPPED;
     const char *reason = ending_reason(core, task, ending);

@@ -95,6 +95,14 @@ void task_count_removed(struct task *task, bool is_removed);
 /* Ends all instances of a task that are in state none. */
 void task_end_waiting(struct core *core, struct task *node, enum task_state to, const char *reason);
 
+/* flow.c */
+/* Starts a task whose upstreams allow it, unless its condition is against it. */
+void flow_start(struct core *core, struct task *node);
+/* The reason to skip a task that a branch upstream did not choose; NULL if there is none. */
+const char *flow_branched_off(struct core *core, const struct task *node);
+/* Whether a task that has succeeded can choose; `err` says why not. */
+bool flow_branch_is_good(struct core *core, struct task *task, struct err *err);
+
 /* mapping.c */
 /* Expands a task whose upstreams have ended and lets its instances start; tells why if it can't. */
 void mapping_expand(struct core *core, struct task *node);
@@ -226,6 +234,9 @@ json_t *render_options(struct task *task, struct err *err);
 struct interval run_interval(const struct run *run);
 /* A value of the DAG file with the task's templates rendered; the caller owns the reference. */
 json_t *render_value(struct task *task, const json_t *value, struct err *err);
+/* A condition with the task's names; `values` as in base/condition.h. */
+bool render_condition(struct task *task, const struct condition *condition, bool *ret,
+                      struct buf *values, struct err *err);
 
 /* backfill_commands.c */
 void backfill_create(struct core *core, const struct event *event);

@@ -87,7 +87,10 @@ static bool plain_value(const struct context *c, struct str name, struct templat
 
     if (str_is(name, "ds") || str_is(name, "ds_nodash") || str_is(name, "ts"))
         *ret = date_value(c, name);
-    else if (str_is(name, "logical_date"))
+    else if (str_is(name, "ts_nodash")) {
+        *ret = time_value(c, c->interval.start_us);
+        ret->format = TEMPLATE_FORMAT_TS_NODASH;
+    } else if (str_is(name, "logical_date"))
         *ret = time_value(c, run->row.logical_date_us != 0 ? run->row.logical_date_us
                                                            : c->interval.start_us);
     else if (str_is(name, "data_interval_start"))
@@ -185,6 +188,24 @@ struct interval run_interval(const struct run *run)
     return interval;
 }
 
+/* An environment holds texts: what a template left as another value becomes its JSON. */
+static void make_texts(json_t *env)
+{
+    const char *name;
+    json_t *value;
+    void *next;
+
+    json_object_foreach_safe(env, next, name, value)
+    {
+        struct buf text = {0};
+        if (json_is_string(value))
+            continue;
+        json_dump_ordered(value, &text);
+        (void)json_object_set_new(env, name, json_stringn(buf_text(&text), text.len));
+        buf_release(&text);
+    }
+}
+
 static bool render_part(struct jw *w, const char *key, const json_t *value, struct context *c,
                         struct err *err)
 {
@@ -199,6 +220,8 @@ static bool render_part(struct jw *w, const char *key, const json_t *value, stru
     json_t *rendered = template_render_json(value, lookup, c, err);
     if (rendered == NULL)
         return false;
+    if (strcmp(key, "env") == 0)
+        make_texts(rendered);
     json_dump_ordered(rendered, &text);
     jw_raw(w, buf_str(&text));
     json_decref(rendered);
@@ -228,6 +251,18 @@ json_t *render_value(struct task *task, const json_t *value, struct err *err)
     json_decref(c.owned);
     arena_release(&scratch);
     return rendered;
+}
+
+bool render_condition(struct task *task, const struct condition *condition, bool *ret,
+                      struct buf *values, struct err *err)
+{
+    struct arena scratch = {0};
+    struct context c = context_new(task, &scratch);
+    bool fine = condition_evaluate(condition, lookup, &c, ret, values, err);
+
+    json_decref(c.owned);
+    arena_release(&scratch);
+    return fine;
 }
 
 json_t *render_options(struct task *task, struct err *err)

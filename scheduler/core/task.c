@@ -205,24 +205,18 @@ void task_end_waiting(struct core *core, struct task *node, enum task_state to, 
             task_move(core, task_instance(node, i), to, reason);
 }
 
-/* Its upstreams allow it to run. */
-static void start(struct core *core, struct task *node)
-{
-    if (task_spec(node)->expand != NULL)
-        mapping_expand(core, node);
-    else
-        task_schedule(core, node);
-}
-
 void task_evaluate(struct core *core, struct task *task, const struct task *cause)
 {
+    const char *branched_off = flow_branched_off(core, task);
     enum verdict verdict = rule_verdict(task);
 
     assert(task_is_waiting(task));
     if (task->is_outside)
         task_end_waiting(core, task, TASK_REMOVED, "not part of the backfill");
+    else if (branched_off != NULL)
+        task_end_waiting(core, task, TASK_SKIPPED, branched_off);
     else if (verdict == VERDICT_RUN)
-        start(core, task);
+        flow_start(core, task);
     else if (verdict != VERDICT_WAIT)
         task_end_waiting(core, task, verdict == VERDICT_SKIP ? TASK_SKIPPED : TASK_UPSTREAM_FAILED,
                          verdict_reason(core, task, verdict, cause));

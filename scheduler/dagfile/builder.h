@@ -1,6 +1,6 @@
 /* One DAG file on its way to a struct dag. Internal to scheduler/dagfile: dagfile.c reads the
- * options, graph.c the edges, references.c the templates, targets.c what
- * the tasks publish. */
+ * options, graph.c the edges, flow.c what decides on the way of a run, references.c the templates,
+ * targets.c what the tasks publish. */
 #ifndef MILLRACE_DAGFILE_BUILDER_H
 #define MILLRACE_DAGFILE_BUILDER_H
 
@@ -48,7 +48,24 @@ bool graph_is_ancestor(struct dag_builder *b, uint32_t task, uint32_t ancestor);
 /* Finds targets that are empty, and those that two tasks publish; after graph_build(). */
 void targets_check(struct dag_builder *b);
 
-/* Checks every template of every task. */
+/* Reads `when`, `branch` and `expand` of all tasks; after graph_build(). */
+void flow_read(struct dag_builder *b);
+
+/* Where a name stands, which decides what it may be. */
+struct reference_scope {
+    struct dag_builder *b;
+    uint32_t task;
+    bool is_in_expand; /* where map.x is not known yet */
+    bool is_in_branch; /* where the task's own outputs are known */
+};
+
+/* Checks every template of every task; after flow_read(). */
 void references_check(struct dag_builder *b);
+
+/* Those below a node. */
+void references_check_node(struct reference_scope *scope, const struct node *node);
+
+/* NULL when the name is legal, else a message; a template_name_check. */
+const char *references_check_name(void *scope, struct str name, size_t offset);
 
 #endif

@@ -62,6 +62,14 @@ static const char *const weight_rules[] = {
      .doc = "Environment variables of the attempt: name and value. Those of default_args and of "  \
             "the task are merged."}
 
+static const struct option branch_options[] = {
+    {.key = "when", .type = OPTION_SCALAR, .doc = "The condition for this entry."},
+    {.key = "then", .type = OPTION_STRINGS, .flags = OPTION_OR_SINGLE,
+     .doc = "The tasks directly downstream that go on."},
+    {.key = "else", .type = OPTION_STRINGS, .flags = OPTION_OR_SINGLE,
+     .doc = "In the last entry: the tasks that go on where no condition is true."},
+};
+
 static const struct option default_args_options[] = {SHARED_OPTIONS};
 
 static const struct option task_options[] = {
@@ -71,6 +79,20 @@ static const struct option task_options[] = {
      .doc = "The options of its kind."},
     {.key = "depends_on", .type = OPTION_STRINGS, .flags = OPTION_OR_SINGLE, .fallback = "[]",
      .doc = "The tasks it waits for."},
+    {.key = "when", .type = OPTION_SCALAR,
+     .doc = "A condition: where it is false once its upstreams allow the task to start, the task "
+            "is skipped. See *Conditions*."},
+    {.key = "expand", .type = OPTION_MAP, .flags = OPTION_TEMPLATE,
+     .doc = "Lists to go over: the task becomes an instance per item, or per combination of items "
+            "of several lists. See *Mapped tasks*."},
+    {.key = "max_map_length", .type = OPTION_INT, .fallback = "10000", .min = 1, .max = 10000,
+     .doc = "More instances of the mapped task are a failure."},
+    {.key = "branch", .type = OPTION_OBJECTS, .fields = &branch_table,
+     .doc = "Chooses which of the tasks directly downstream go on once the task has succeeded: the "
+            "first entry whose condition is true. The others are skipped. See *Branches*."},
+    {.key = "branch_output", .type = OPTION_STRING,
+     .doc = "The output of the task that names the tasks directly downstream that go on: an id, or "
+            "a list of ids."},
     {.key = "doc", .type = OPTION_STRING, .doc = "A text for the page, in Markdown."},
     {.key = "setup", .type = OPTION_BOOL, .fallback = "false",
      .doc = "Whether it makes what the tasks behind it need: unless it succeeds, none of them runs, "
@@ -160,28 +182,43 @@ static const struct option_alias shared_aliases[] = {
 
 static const struct option_alias task_aliases[] = {
     TASK_ALIASES,
-    {"dependencies", "depends_on"                                           },
-    {"depends",      "depends_on"                                           },
-    {"needs",        "depends_on"                                           },
-    {"upstream",     "depends_on"                                           },
-    {"after",        "depends_on"                                           },
-    {"requires",     "depends_on"                                           },
-    {"options",      "with"                                                 },
-    {"params",       "with"                                                 },
-    {"args",         "with"                                                 },
-    {"config",       "with"                                                 },
-    {"operator",     "type"                                                 },
-    {"kind",         "type"                                                 },
-    {"uses",         "type"                                                 },
-    {"command",      "type: command` and `with: {argv: […]}"              },
-    {"cmd",          "type: command` and `with: {argv: […]}"              },
-    {"script",       "type: command` and `with: {argv: [sh, -c, …]}"      },
-    {"run",          "type: command` and `with: {argv: […]}"              },
-    {"bash_command", "type: command` and `with: {argv: [sh, -c, …]}"      },
-    {"image",        "type: command` with the container's launcher in `argv"},
-    {"doc_md",       "doc"                                                  },
-    {"description",  "doc"                                                  },
-    {NULL,           NULL                                                   },
+    {"dependencies",  "depends_on"                                           },
+    {"depends",       "depends_on"                                           },
+    {"needs",         "depends_on"                                           },
+    {"upstream",      "depends_on"                                           },
+    {"after",         "depends_on"                                           },
+    {"requires",      "depends_on"                                           },
+    {"options",       "with"                                                 },
+    {"params",        "with"                                                 },
+    {"args",          "with"                                                 },
+    {"config",        "with"                                                 },
+    {"operator",      "type"                                                 },
+    {"kind",          "type"                                                 },
+    {"uses",          "type"                                                 },
+    {"command",       "type: command` and `with: {argv: […]}"              },
+    {"cmd",           "type: command` and `with: {argv: […]}"              },
+    {"script",        "type: command` and `with: {argv: [sh, -c, …]}"      },
+    {"run",           "type: command` and `with: {argv: […]}"              },
+    {"bash_command",  "type: command` and `with: {argv: [sh, -c, …]}"      },
+    {"image",         "type: command` with the container's launcher in `argv"},
+    {"doc_md",        "doc"                                                  },
+    {"description",   "doc"                                                  },
+    {"if",            "when"                                                 },
+    {"condition",     "when"                                                 },
+    {"run_if",        "when"                                                 },
+    {"preconditions", "when"                                                 },
+    {"foreach",       "expand"                                               },
+    {"for_each",      "expand"                                               },
+    {"map",           "expand"                                               },
+    {"matrix",        "expand"                                               },
+    {"parallel",      "expand"                                               },
+    {"with_items",    "expand"                                               },
+    {"withItems",     "expand"                                               },
+    {"withParam",     "expand"                                               },
+    {"loop",          "expand"                                               },
+    {"switch",        "branch"                                               },
+    {"choose",        "branch"                                               },
+    {NULL,            NULL                                                   },
 };
 
 static const struct option_alias dag_aliases[] = {
@@ -223,6 +260,13 @@ const struct option_table default_args_table = {
     .options = default_args_options,
     .count = COUNT(default_args_options),
     .aliases = shared_aliases,
+};
+
+const struct option_table branch_table = {
+    .name = "an entry of branch",
+    .doc = "One way to go on: `when` and `then`, or `else`.",
+    .options = branch_options,
+    .count = COUNT(branch_options),
 };
 
 const struct option_table task_table = {

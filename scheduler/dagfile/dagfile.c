@@ -226,6 +226,7 @@ static void check_document(struct dag_builder *b)
     if (b->dag->task_count > 0) {
         size_t before = b->diags->error_count;
         graph_build(b);
+        flow_read(b);
         references_check(b);
         targets_check(b);
         if (b->diags->error_count == before)

@@ -3,12 +3,6 @@
 
 #include <string.h>
 
-/* One task's templates, for the callback of template_check(). */
-struct scope {
-    struct dag_builder *b;
-    uint32_t task;
-};
-
 static const char *const plain_names[] = {
     "ds",
     "ds_nodash",
@@ -53,7 +47,7 @@ static const char *check_param(struct dag_builder *b, struct str param)
                            names, count);
 }
 
-static const char *check_output(struct scope *scope, struct str name)
+static const char *check_output(struct reference_scope *scope, struct str name)
 {
     struct dag_builder *b = scope->b;
     static const char middle[] = ".outputs.";
@@ -65,7 +59,8 @@ static const char *check_output(struct scope *scope, struct str name)
     const struct task_source *task = builder_find(b, task_id);
     if (task == NULL)
         return arena_printf(b->diags->arena, "there is no task `%.*s`", STR_ARG(task_id));
-    if (!graph_is_ancestor(b, scope->task, task->index))
+    bool is_own = scope->is_in_branch && task->index == scope->task;
+    if (!is_own && !graph_is_ancestor(b, scope->task, task->index))
         return arena_printf(b->diags->arena,
                             "task `%s` does not depend on `%.*s`, whose outputs it reads: add it "
                             "to depends_on",
@@ -74,9 +69,34 @@ static const char *check_output(struct scope *scope, struct str name)
     return NULL;
 }
 
-static const char *check_name(void *context, struct str name, size_t offset)
+/* map.NAME, where NAME is one of the task's `expand`. */
+static const char *check_map(struct reference_scope *scope, struct str name)
 {
-    struct scope *scope = context;
+    struct dag_builder *b = scope->b;
+    const struct dag_task *task = &b->dag->tasks[scope->task];
+    struct str key = str_sub(name, 0, str_find(name, '.', 0));
+    size_t count = json_object_size(task->expand);
+    const char **names = arena_alloc_array(&b->scratch, count + 1, sizeof(*names));
+    const char *known;
+    json_t *value;
+    size_t i = 0;
+
+    if (task->expand == NULL)
+        return arena_printf(b->diags->arena, "task `%s` goes over nothing: add `expand`",
+                            task->task_id);
+    if (scope->is_in_expand || scope->is_in_branch)
+        return "`map.x` is not known yet here: only in `with` and `env`";
+    if (json_object_getn(task->expand, key.ptr, key.len) != NULL)
+        return NULL;
+    json_object_foreach((json_t *)(uintptr_t)task->expand, known, value) names[i++] = known;
+    return with_suggestion(b, key,
+                           arena_printf(b->diags->arena, "`expand` has no `%.*s`", STR_ARG(key)),
+                           names, count);
+}
+
+const char *references_check_name(void *context, struct str name, size_t offset)
+{
+    struct reference_scope *scope = context;
     (void)offset;
 
     for (size_t i = 0; i < PLAIN_COUNT; i++)
@@ -86,6 +106,8 @@ static const char *check_name(void *context, struct str name, size_t offset)
         return check_param(scope->b, str_sub(name, 7, name.len));
     if (str_starts(name, STR("tasks.")))
         return check_output(scope, name);
+    if (str_starts(name, STR("map.")))
+        return check_map(scope, str_sub(name, 4, name.len));
     if ((str_starts(name, STR("conf.")) && name.len > 5) ||
         (str_starts(name, STR("var.")) && name.len > 4))
         return NULL;
@@ -99,12 +121,13 @@ static const char *check_name(void *context, struct str name, size_t offset)
                            plain_names, PLAIN_COUNT);
 }
 
-static void check_text(struct scope *scope, const struct node *scalar)
+static void check_text(struct reference_scope *scope, const struct node *scalar)
 {
     struct dag_builder *b = scope->b;
     struct err err = {0};
 
-    if (!template_is(scalar->text) || template_check(scalar->text, check_name, scope, &err))
+    if (!template_is(scalar->text) ||
+        template_check(scalar->text, references_check_name, scope, &err))
         return;
     size_t offset = err.column == 0 ? 0 : err.column - 1;
     size_t length = 0;
@@ -115,14 +138,14 @@ static void check_text(struct scope *scope, const struct node *scalar)
              err.message);
 }
 
-static void check_node(struct scope *scope, const struct node *node)
+void references_check_node(struct reference_scope *scope, const struct node *node)
 {
     if (node->kind == NODE_STRING)
         check_text(scope, node);
     for (size_t i = 0; i < node->item_count; i++)
-        check_node(scope, node->items[i]);
+        references_check_node(scope, node->items[i]);
     for (size_t i = 0; i < node->entry_count; i++)
-        check_node(scope, node->entries[i].value);
+        references_check_node(scope, node->entries[i].value);
 }
 
 static bool is_shell(struct str program)
@@ -155,7 +178,7 @@ static const struct node *shell_script(const struct node *argv)
     return NULL;
 }
 
-static void check_shell(struct scope *scope, const struct node *with)
+static void check_shell(struct reference_scope *scope, const struct node *with)
 {
     struct dag_builder *b = scope->b;
     const struct node *script = shell_script(node_get(with, "argv"));
@@ -174,16 +197,16 @@ void references_check(struct dag_builder *b)
     const struct node *defaults = node_get(node_get(b->root, "default_args"), "env");
 
     for (uint32_t i = 0; i < b->dag->task_count; i++) {
-        struct scope scope = {b, i};
+        struct reference_scope scope = {.b = b, .task = i};
         const struct node *with = node_get(b->sources[i].node, "with");
         const struct node *env = node_get(b->sources[i].node, "env");
         if (with != NULL) {
-            check_node(&scope, with);
+            references_check_node(&scope, with);
             check_shell(&scope, with);
         }
         if (env != NULL)
-            check_node(&scope, env);
+            references_check_node(&scope, env);
         if (defaults != NULL && b->diags->error_count == 0)
-            check_node(&scope, defaults);
+            references_check_node(&scope, defaults);
     }
 }

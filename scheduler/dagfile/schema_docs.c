@@ -146,12 +146,66 @@ static const char templates[] =
     "## Templates\n\n"
     "Options marked *Template* may hold `{{ name | filter }}`. Names: `ds`, `ds_nodash`, `ts`,\n"
     "`ts_nodash`, `logical_date`, `data_interval_start`, `data_interval_end`, `run_id`, `dag_id`,\n"
-    "`task_id`, `try_number`, `map_index`, `params.x`, `conf.x`, `var.x`, `tasks.T.outputs.k`.\n"
+    "`task_id`, `try_number`, `map_index`, `map.x`, `params.x`, `conf.x`, `var.x`,\n"
+    "`tasks.T.outputs.k`.\n"
     "Filters: `add_days(-7)`, `add(1h30m)`, `format(\"%Y/%m\")`, `ds`, `ds_nodash`, `ts`,\n"
     "`ts_nodash`, `lower`, `upper`, `replace(\"a\", \"b\")`, `default(\"x\")`, `json`, and `sh`, "
     "which\n"
     "quotes for a shell and must end every template of a shell script. `{{ \"{{\" }}` writes two\n"
     "braces.\n\n";
+
+static const char flow[] =
+    "## Conditions\n\n"
+    "`when` holds an expression, without `{{ }}`: strings in quotes, numbers, `true`, `false`,\n"
+    "`null`, lists `[1, 2]`; the names of templates but `try_number`, `map_index` and `map.x`;\n"
+    "`==`, `!=`, `<`, `<=`, `>`, `>=`; `in` and `not in` for a list, the keys of a map, or a part\n"
+    "of a string; `and`, `or`, `not`, brackets; `exists(name)` and `length(value)`. Types are "
+    "strict:\n"
+    "a number and a string can't be compared, which is found at load time where types are "
+    "declared.\n\n"
+    "```yaml\n"
+    "when: params.full or (exists(conf.only) and conf.only in [\"users\", \"all\"])\n"
+    "```\n\n"
+    "It is evaluated once the trigger rule lets the task start. False skips the task, with the\n"
+    "values in the reason. A name without a value outside of `exists` and values that can't be\n"
+    "compared fail it, without another try.\n\n"
+    "## Branches\n\n"
+    "A task with `branch` chooses which of the tasks directly downstream go on once it has\n"
+    "succeeded; its own outputs may be asked too. The others are skipped at once, whatever their\n"
+    "trigger rule, unless a chosen task leads to them. Where the branches meet again,\n"
+    "`trigger_rule: none_failed_min_one_success` lets the task run.\n\n"
+    "```yaml\n"
+    "count:\n"
+    "  type: command\n"
+    "  with: {argv: [./count.sh]}\n"
+    "  branch:\n"
+    "    - {when: tasks.count.outputs.rows > 1000, then: [train]}\n"
+    "    - {else: [report]}\n"
+    "```\n\n"
+    "`branch_output: next` leaves the choice to the task: its output `next` is an id or a list of\n"
+    "ids. An output that is neither fails it.\n\n"
+    "## Mapped tasks\n\n"
+    "`expand` names lists: written out, or a template of one that stands in params, in the run's\n"
+    "conf or in an upstream's outputs. A map is gone over as a list of `{key, value}`. Once its\n"
+    "upstreams have ended, the task becomes an instance per item, with several lists per\n"
+    "combination, the last list fastest. Each has its own tries, log and state, and reads its "
+    "item\n"
+    "as `map.NAME`, its number from 0 as `map_index`.\n\n"
+    "```yaml\n"
+    "load:\n"
+    "  type: command\n"
+    "  depends_on: [list]\n"
+    "  expand: {file: \"{{ tasks.list.outputs.files }}\"}\n"
+    "  with: {argv: [./load.sh, \"{{ map.file }}\"]}\n"
+    "total:\n"
+    "  type: command\n"
+    "  depends_on: [load]\n"
+    "  with: {argv: [./total.sh, \"{{ tasks.load.outputs.rows | json }}\"]}\n"
+    "```\n\n"
+    "What is downstream waits for all instances, each of which counts in its trigger rule.\n"
+    "`tasks.load.outputs.rows` is then the list of the instances' outputs in their order, without\n"
+    "those that have none (failed, skipped). No items skip the task; more than `max_map_length`,\n"
+    "or something that is no list, fail it.\n\n";
 
 void schema_docs(struct buf *out)
 {
@@ -163,6 +217,7 @@ void schema_docs(struct buf *out)
     buf_add_text(out, "## A task\n\n");
     add_table(&task_table, out);
     buf_add_text(out, templates);
+    buf_add_text(out, flow);
     buf_add_text(out, "## The options of each kind (`with`)\n\n");
     add_kinds(out);
     buf_add_text(out, "## millrace.yaml\n\n");

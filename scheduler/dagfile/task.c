@@ -196,6 +196,16 @@ static const char *pick_text(struct dag_builder *b, const struct task_options *o
     return arena_strdup(&b->dag->arena, json_string_value(pick(o, key)));
 }
 
+/* The rest of what stands there is read once the edges are known. */
+static void read_expand(const struct task_options *o, struct dag_task *task)
+{
+    json_t *expand = json_object_get(o->own, "expand");
+
+    task->max_map_length = json_integer_value(json_object_get(o->own, "max_map_length"));
+    if (json_is_object(expand))
+        task->expand = json_incref(expand);
+}
+
 static void read_task(struct dag_builder *b, uint32_t index, const struct task_options *o)
 {
     struct task_source *source = &b->sources[index];
@@ -226,6 +236,7 @@ static void read_task(struct dag_builder *b, uint32_t index, const struct task_o
     read_pool(b, o, task);
     check_env(b, node_get(o->node, "env"));
     task->env = merge_env(o);
+    read_expand(o, task);
     task->kind = task_kind_find(node_get_text(o->node, "type"));
     read_exit_codes(b, o, task);
     if (task->kind != NULL) {

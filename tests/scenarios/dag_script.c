@@ -148,6 +148,71 @@ static void set_kind(struct dag_task *task, struct str name)
     task->class = task->kind->class;
 }
 
+static struct dag_task *find(struct dag *dag, struct str name)
+{
+    uint32_t index = dag_find_task(dag, name);
+
+    if (index == UINT32_MAX)
+        fail("unknown task", name);
+    return &dag->tasks[index];
+}
+
+static const char *any_name(void *context, struct str name, enum condition_type *ret_type)
+{
+    (void)context;
+    (void)name;
+    (void)ret_type;
+    return NULL;
+}
+
+static const struct condition *condition(struct dag *dag, struct str text)
+{
+    struct err err = {0};
+    const struct condition *parsed = condition_parse(&dag->arena, text, any_name, NULL, &err);
+
+    if (parsed == NULL)
+        fail(err.message, text);
+    return parsed;
+}
+
+/* "CONDITION -> TASK … | else -> TASK …" */
+static const struct branch *branch(struct dag *dag, struct str text)
+{
+    struct branch *made = arena_alloc(&dag->arena, sizeof(*made));
+    struct branch_choice *choices = arena_alloc_array(&dag->arena, text.len, sizeof(*choices));
+
+    made->choices = choices;
+    while (text.len > 0) {
+        size_t bar = str_find(text, '|', 0);
+        struct str entry = str_sub(text, 0, bar);
+        size_t arrow = str_find(entry, '>', 0);
+        while (arrow != SIZE_MAX && (arrow == 0 || entry.ptr[arrow - 1] != '-'))
+            arrow = str_find(entry, '>', arrow + 1);
+        if (arrow == SIZE_MAX)
+            fail("expected CONDITION -> TASK …", entry);
+        struct branch_choice *choice = &choices[made->choice_count++];
+        uint32_t *targets = arena_alloc_array(&dag->arena, entry.len, sizeof(*targets));
+        struct str when = str_trim(str_sub(entry, 0, arrow - 1));
+        struct str names = str_trim(str_sub(entry, arrow + 1, entry.len));
+        choice->when = str_is(when, "else") ? NULL : condition(dag, when);
+        choice->targets = targets;
+        while (names.len > 0) {
+            targets[choice->target_count++] = (uint32_t)(find(dag, next_word(&names)) - dag->tasks);
+            names = str_trim(names);
+        }
+        text = bar == SIZE_MAX ? (struct str){NULL, 0} : str_sub(text, bar + 1, text.len);
+    }
+    return made;
+}
+
+static const struct branch *branch_by_output(struct dag *dag, struct str name)
+{
+    struct branch *made = arena_alloc(&dag->arena, sizeof(*made));
+
+    made->output = arena_str(&dag->arena, name).ptr;
+    return made;
+}
+
 static void set_task(struct dag *dag, struct dag_task *task, struct str key, struct str value)
 {
     if (str_is(key, "retries"))
@@ -199,23 +264,22 @@ static void set_task(struct dag *dag, struct dag_task *task, struct str key, str
         task->wait.is_soft = str_is(value, "true");
     else if (str_is(key, "option"))
         task->options = json_pack("{s:o}", "x", json_stringn(value.ptr, value.len));
+    else if (str_is(key, "env"))
+        task->env = json_loadb(value.ptr, value.len, 0, NULL);
     else if (str_is(key, "expand"))
         task->expand = json_loadb(value.ptr, value.len, 0, NULL);
     else if (str_is(key, "max_map_length"))
         task->max_map_length = number(value);
+    else if (str_is(key, "when"))
+        task->when = condition(dag, value);
+    else if (str_is(key, "branch"))
+        task->branch = branch(dag, value);
+    else if (str_is(key, "branch_output"))
+        task->branch = branch_by_output(dag, value);
     else if (str_is(key, "outputs_used"))
         task->outputs_used = str_is(value, "true");
     else if (!str_is(key, "rule") || !trigger_rule_parse(value, &task->trigger_rule))
         fail("unknown key of a task", key);
-}
-
-static struct dag_task *find(struct dag *dag, struct str name)
-{
-    uint32_t index = dag_find_task(dag, name);
-
-    if (index == UINT32_MAX)
-        fail("unknown task", name);
-    return &dag->tasks[index];
 }
 
 /* Two passes: names first, so that a task may stand before its upstreams. */
@@ -261,6 +325,30 @@ static void link_downstreams(struct dag *dag)
                 if (dag->tasks[d].upstream[k] == t)
                     list[dag->tasks[t].downstream_count++] = d;
         dag->tasks[t].downstream = list;
+    }
+}
+
+static bool leads_to(const struct dag *dag, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = 0; i < dag->tasks[to].upstream_count; i++)
+        if (dag->tasks[to].upstream[i] == from || leads_to(dag, from, dag->tasks[to].upstream[i]))
+            return true;
+    return false;
+}
+
+static void finish_branch(struct dag *dag, const struct dag_task *task)
+{
+    struct branch *made = (struct branch *)(uintptr_t)task->branch;
+    uint32_t count = task->downstream_count;
+
+    made->detours = arena_alloc_array(&dag->arena, count, sizeof(*made->detours));
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t *through = arena_alloc_array(&dag->arena, count, sizeof(*through));
+        made->detours[i].through = through;
+        dag->tasks[task->downstream[i]].is_after_branch = true;
+        for (uint32_t k = 0; k < count; k++)
+            if (leads_to(dag, task->downstream[k], task->downstream[i]))
+                through[made->detours[i].count++] = task->downstream[k];
     }
 }
 
@@ -318,6 +406,9 @@ struct dag *dag_script(const char *dag_id, const char *body)
         }
     }
     link_downstreams(dag);
+    for (uint32_t i = 0; i < dag->task_count; i++)
+        if (dag->tasks[i].branch != NULL)
+            finish_branch(dag, &dag->tasks[i]);
     dag_derive_setups(dag);
     return dag;
 }

@@ -33,6 +33,8 @@ struct render_row {
 static const struct render_row rows[] = {
     {"a; a.option = {{ ds }} {{ ds_nodash }} {{ ts }}" DAILY,                                  "2025-12-30T23:00:00Z", NULL,
      "{\"options\":{\"x\":\"2025-12-31 20251231 2025-12-31T00:00:00+01:00\"},\"env\":{}}",                                                                                                                    NULL          },
+    {"a; a.option = {{ ts_nodash }}" DAILY,                                                    "2025-12-30T23:00:00Z", NULL,
+     "{\"options\":{\"x\":\"20251230T230000\"},\"env\":{}}",                                                                                                                                                  NULL          },
     {"a; a.option = {{ dag_id }}/{{ run_id }}/{{ task_id }}/{{ try_number }}/{{ map_index }}", NULL,
      NULL,                                                                                                                                             "{\"options\":{\"x\":\"etl/one/a/1/-1\"},\"env\":{}}", NULL          },
  /* Without logical date: from the last complete interval at run_after, here 2026-01-01. */
@@ -107,6 +109,42 @@ static void test_outputs(void **state)
     world_worker_up(&world, world_worker(&world, "w"));
     world_ended(&world, world.rows.attempts[1].token, OUTCOME_SUCCESS, 0);
     assert_string_equal(world.rows.attempts[2].rendered, "{\"options\":{\"x\":\"v!\"},\"env\":{}}");
+    world_release(&world);
+}
+
+/* Items reach the instances, and the instances' outputs what is downstream, over a restart too. */
+static void test_mapped(void **state)
+{
+    static const char *const rendered[] = {
+        "{\"options\":{\"x\":\"0 p 1\"},\"env\":{\"E\":\"1\"}}",
+        "{\"options\":{\"x\":\"1 p 2\"},\"env\":{\"E\":\"2\"}}",
+        "{\"options\":{\"x\":\"2 q 1\"},\"env\":{\"E\":\"1\"}}",
+        "{\"options\":{\"x\":\"3 q 2\"},\"env\":{\"E\":\"2\"}}",
+    };
+    struct world world;
+
+    (void)state;
+    world_init(&world);
+    world.now_us = at("2026-01-01T12:00:00Z");
+    world_start_core(&world);
+    world_load(&world, dag_script("etl", "a; b after a; a.outputs_used = true\n"
+                                         "params = {\"m\": {\"p\": 1, \"q\": 2}}\n"
+                                         "a.expand = {\"m\": \"{{ params.m }}\", \"n\": [1, 2]}\n"
+                                         "a.option = {{ map_index }} {{ map.m.key }} {{ map.n }}\n"
+                                         "a.env = {\"E\": \"{{ map.n }}\"}\n"
+                                         "b.option = {{ tasks.a.outputs.k }}; b.rule = all_done"));
+    world_worker(&world, "w")->slots = 2;
+    world_worker_up(&world, world_worker(&world, "w"));
+    world_trigger(&world, "etl", "one");
+    for (size_t i = 0; i < 4; i++) {
+        world_start_core(&world);
+        world_worker_up(&world, world_worker(&world, "w"));
+        assert_string_equal(world.rows.attempts[i].rendered, rendered[i]);
+        world.outputs = i == 1 ? "{}" : i == 3 ? "{\"k\":[3]}" : "{\"k\":3}";
+        world_ended(&world, world.rows.attempts[i].token, OUTCOME_SUCCESS, 0);
+    }
+    assert_string_equal(world.rows.attempts[4].rendered,
+                        "{\"options\":{\"x\":[3,3,[3]]},\"env\":{}}");
     world_release(&world);
 }
 
@@ -190,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_outputs),
         cmocka_unit_test(test_outputs_of_before),
+        cmocka_unit_test(test_mapped),
         cmocka_unit_test(test_limit),
     };
 
