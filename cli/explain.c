@@ -12,6 +12,7 @@ static const struct table_column task_columns[] = {
     {"STATE", "state"     },
     {"TRY",   "try_number"},
     {"WHY",   "why"       },
+    {"MAP",   "map_index" },
 };
 
 static const struct table_column transition_columns[] = {
@@ -20,17 +21,28 @@ static const struct table_column transition_columns[] = {
     {"FROM",   "from"      },
     {"TO",     "to"        },
     {"REASON", "reason"    },
+    {"MAP",    "map_index" },
 };
 
-/* The members of `rows` whose task_id is `task_id`, as a new array. */
-static json_t *only_task(const json_t *rows, const char *task_id)
+/* The members of `rows` that are of the task `name`, or of the one instance in "load[3]", as a new
+ * array. */
+static json_t *only_task(const json_t *rows, const char *name)
 {
     json_t *found = json_array();
+    struct buf path = {0};
+    int64_t map_index = remote_add_task(&path, name);
+    size_t len = map_index < 0 ? strlen(name) : strcspn(name, "[");
     size_t i;
     json_t *row;
 
-    json_array_foreach(rows, i, row) if (strcmp(json_get_string(row, "task_id", ""), task_id) ==
-                                         0)(void) json_array_append(found, row);
+    json_array_foreach(rows, i, row)
+    {
+        struct str task_id = str_from(json_get_string(row, "task_id", ""));
+        if (str_eq(task_id, (struct str){name, len}) &&
+            (map_index < 0 || json_get_int(row, "map_index", -1) == map_index))
+            (void)json_array_append(found, row);
+    }
+    buf_release(&path);
     return found;
 }
 
@@ -98,10 +110,12 @@ static int explain_main(int argc, char **argv)
 const struct command explain_command = {
     .name = "explain",
     .summary = "say why a run and its tasks are in their states",
-    .usage = "Usage: millrace explain DAG RUN [TASK]\n\n"
-             "  With a task, also every change of its state so far, with its reason.\n\n"
-             "  --server URL   the server, where it is not the one of this folder\n"
-             "  --state DIR    the state folder that names the server\n"
-             "  -o FORMAT      table (on a terminal), tsv (in a pipe) or json\n",
+    .usage =
+        "Usage: millrace explain DAG RUN [TASK]\n\n"
+        "  With a task, also every change of its state so far, with its reason. TASK[N] is an\n"
+        "  instance of a mapped task, as in load[3].\n\n"
+        "  --server URL   the server, where it is not the one of this folder\n"
+        "  --state DIR    the state folder that names the server\n"
+        "  -o FORMAT      table (on a terminal), tsv (in a pipe) or json\n",
     .run = explain_main,
 };

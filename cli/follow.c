@@ -110,6 +110,8 @@ static void tell_task(struct follow *follow, struct arena *arena,
         return;
     buf_printf(&line, "%-15s %s%s%s", change->to_state, follow->run != 0 ? "" : change->run_id,
                follow->run != 0 ? "" : "  ", change->task_id);
+    if (change->map_index >= 0)
+        buf_printf(&line, "[%lld]", (long long)change->map_index);
     if (!failed)
         add_seconds(&line, view.task.started_at_us, view.task.ended_at_us);
     if (change->reason != NULL)

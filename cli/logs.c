@@ -14,14 +14,15 @@ struct logs_options {
     bool follow;
 };
 
-static void add_task(struct buf *path, char **positional)
+/* The index of an instance of a mapped task, "load[3]", else -1. */
+static int64_t add_task(struct buf *path, char **positional)
 {
     buf_add_text(path, "/api/v2/dags");
     client_add_segment(path, positional[0]);
     buf_add_text(path, "/dagRuns");
     client_add_segment(path, positional[1]);
     buf_add_text(path, "/taskInstances");
-    client_add_segment(path, positional[2]);
+    return remote_add_task(path, positional[2]);
 }
 
 /* The newest try of a task, and whether the task has ended. */
@@ -31,7 +32,9 @@ static bool read_task(struct remote *remote, int64_t *ret_try, bool *ret_ended, 
                                                "removed"};
     struct buf path = {0};
 
-    add_task(&path, remote->positional);
+    int64_t map_index = add_task(&path, remote->positional);
+    if (map_index >= 0)
+        buf_printf(&path, "/%lld", (long long)map_index);
     json_t *task = client_request(remote->client, "GET", buf_text(&path), NULL, err);
     buf_release(&path);
     if (task == NULL)
@@ -52,8 +55,8 @@ static bool print_new(struct remote *remote, int64_t try_number, size_t *printed
     struct buf path = {0};
     struct buf text = {0};
 
-    add_task(&path, remote->positional);
-    buf_printf(&path, "/logs/%lld", (long long)try_number);
+    int64_t map_index = add_task(&path, remote->positional);
+    buf_printf(&path, "/logs/%lld?map_index=%lld", (long long)try_number, (long long)map_index);
     bool ok = client_get_text(remote->client, buf_text(&path), &text, err);
     if (ok && text.len > *printed) {
         size_t len = text.len - *printed;
@@ -136,6 +139,7 @@ const struct command logs_command = {
     .name = "logs",
     .summary = "print or follow the log of a task",
     .usage = "Usage: millrace logs DAG RUN TASK [--try N] [-f]\n\n"
+             "  TASK[N] is an instance of a mapped task, as in load[3].\n\n"
              "  -t, --try N    this try; default: the newest\n"
              "  -f, --follow   go on until the task has ended\n"
              "  --server URL   the server, where it is not the one of this folder\n"

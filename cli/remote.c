@@ -1,11 +1,13 @@
 #include "cli/remote.h"
 
 #include "base/json.h"
+#include "base/mem.h"
 #include "scheduler/core/zone.h"
 #include "scheduler/dagfile/dagfile.h"
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SHARED_ARGS 3
@@ -141,6 +143,23 @@ json_t *remote_dag(struct remote *remote, const char *dag_id, struct err *err)
     json_t *dag = client_request(remote->client, "GET", buf_text(&path), NULL, err);
     buf_release(&path);
     return dag;
+}
+
+int64_t remote_add_task(struct buf *path, const char *name)
+{
+    struct str text = str_from(name);
+    size_t bracket = str_find(text, '[', 0);
+    int64_t map_index = -1;
+
+    if (bracket != SIZE_MAX && str_ends(text, STR("]")) &&
+        str_to_int(str_sub(text, bracket + 1, text.len - 1), &map_index) && map_index >= 0)
+        text.len = bracket;
+    else
+        map_index = -1;
+    char *task_id = mem_dup(text.ptr, text.len);
+    client_add_segment(path, task_id);
+    free(task_id);
+    return map_index;
 }
 
 bool remote_instant(const char *name, const char *text, const char *timezone,

@@ -49,6 +49,10 @@ int remote_object(struct remote *remote, const char *method, const char *path, c
 /* What the server tells of a DAG (its "details"), owned by the caller; NULL on failure. */
 json_t *remote_dag(struct remote *remote, const char *dag_id, struct err *err);
 
+/* Splits "load[3]", an instance of a mapped task: adds "/load" to the path and gives 3; -1 for a
+ * name without an index. */
+int64_t remote_add_task(struct buf *path, const char *name);
+
 /* A date or time of the option `name` as an instant in UTC, in `out`; without an offset it is local
  * to `timezone`. */
 bool remote_instant(const char *name, const char *text, const char *timezone,

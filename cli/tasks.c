@@ -4,31 +4,33 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct table_column list_columns[] = {
-    {"TASK",    "task_id"   },
-    {"STATE",   "state"     },
-    {"TRY",     "try_number"},
-    {"KIND",    "operator"  },
-    {"STARTED", "start_date"},
-    {"SECONDS", "duration"  },
-    {"POOL",    "pool"      },
-    {"NOTE",    "note"      },
+    {"TASK",    "task_id"           },
+    {"STATE",   "state"             },
+    {"TRY",     "try_number"        },
+    {"KIND",    "operator"          },
+    {"STARTED", "start_date"        },
+    {"SECONDS", "duration"          },
+    {"POOL",    "pool"              },
+    {"NOTE",    "note"              },
+    {"MAP",     "rendered_map_index"},
 };
 
 static const struct table_column show_fields[] = {
-    {"task_id",   "task_id"        },
-    {"state",     "state"          },
-    {"kind",      "operator"       },
-    {"try",       "try_number"     },
-    {"max_tries", "max_tries"      },
-    {"pool",      "pool"           },
-    {"scheduled", "scheduled_when" },
-    {"queued",    "queued_when"    },
-    {"started",   "start_date"     },
-    {"ended",     "end_date"       },
-    {"seconds",   "duration"       },
-    {"pid",       "pid"            },
-    {"rendered",  "rendered_fields"},
-    {"note",      "note"           },
+    {"task_id",   "task_id"           },
+    {"map_index", "rendered_map_index"},
+    {"state",     "state"             },
+    {"kind",      "operator"          },
+    {"try",       "try_number"        },
+    {"max_tries", "max_tries"         },
+    {"pool",      "pool"              },
+    {"scheduled", "scheduled_when"    },
+    {"queued",    "queued_when"       },
+    {"started",   "start_date"        },
+    {"ended",     "end_date"          },
+    {"seconds",   "duration"          },
+    {"pid",       "pid"               },
+    {"rendered",  "rendered_fields"   },
+    {"note",      "note"              },
 };
 
 static void add_tasks(struct buf *path, char **positional)
@@ -57,7 +59,9 @@ static int tasks_show(struct remote *remote)
     struct buf path = {0};
 
     add_tasks(&path, remote->positional);
-    client_add_segment(&path, remote->positional[2]);
+    int64_t map_index = remote_add_task(&path, remote->positional[2]);
+    if (map_index >= 0)
+        buf_printf(&path, "/%lld", (long long)map_index);
     int exit_code =
         remote_object(remote, "GET", buf_text(&path), NULL, show_fields, COUNT(show_fields));
     buf_release(&path);

@@ -62,11 +62,9 @@ static bool matches_file(const struct task_view *view, const struct dag *dag, co
     return true;
 }
 
-void handle_tasks_list(struct web *web, struct request *request)
+/* Those of a filter that has what the path says already. */
+static void list_tasks(struct web *web, struct request *request, struct task_filter filter)
 {
-    const char *dag_id = route_arg(request, "dag_id");
-    const char *run_id = route_arg(request, "dag_run_id");
-    struct task_filter filter = {0};
     struct run_view run = {0};
     struct read_page page;
     struct task_view *tasks = NULL;
@@ -76,8 +74,6 @@ void handle_tasks_list(struct web *web, struct request *request)
     int64_t total = 0;
     struct err err;
 
-    filter.dag_id = strcmp(dag_id, "~") == 0 ? NULL : dag_id;
-    filter.run_id = strcmp(run_id, "~") == 0 ? NULL : run_id;
     if (!params_page(request, NULL, &page) || !parse_filter(request, &filter) ||
         !params_list(request, "pool", NULL, &pools) ||
         !params_list(request, "operator", NULL, &operators))
@@ -110,6 +106,28 @@ void handle_tasks_list(struct web *web, struct request *request)
     jw_end_array(&w);
     jw_kv_int(&w, "total_entries", by_file ? matched : total);
     jw_end_object(&w);
+}
+
+static struct task_filter filter_of_path(const struct request *request)
+{
+    const char *dag_id = route_arg(request, "dag_id");
+    const char *run_id = route_arg(request, "dag_run_id");
+
+    return (struct task_filter){.dag_id = strcmp(dag_id, "~") == 0 ? NULL : dag_id,
+                                .run_id = strcmp(run_id, "~") == 0 ? NULL : run_id};
+}
+
+void handle_tasks_list(struct web *web, struct request *request)
+{
+    list_tasks(web, request, filter_of_path(request));
+}
+
+void handle_tasks_list_mapped(struct web *web, struct request *request)
+{
+    struct task_filter filter = filter_of_path(request);
+
+    filter.mapped_task_id = route_arg(request, "task_id");
+    list_tasks(web, request, filter);
 }
 
 void handle_task_get(struct web *web, struct request *request)

@@ -41,6 +41,16 @@ bool lookup_run(struct web *web, struct request *request, struct run_view *ret)
     return false;
 }
 
+/* Whether the task has an instance with an index, in place of the one without. */
+static bool is_mapped(struct web *web, struct request *request, struct task_key key)
+{
+    struct task_view first = {0};
+    struct err ignored = {0};
+
+    key.map_index = 0;
+    return read_task(web->read, &request->arena, &key, &first, &ignored);
+}
+
 bool lookup_task(struct web *web, struct request *request, struct task_view *ret)
 {
     struct task_key key = {route_arg(request, "dag_id"), route_arg(request, "dag_run_id"),
@@ -48,12 +58,20 @@ bool lookup_task(struct web *web, struct request *request, struct task_view *ret
     int64_t map_index = -1;
     struct err err;
 
-    if (!params_int(request, "map_index", -1, INT32_MAX, &map_index))
+    if (route_arg(request, "map_index") != NULL) {
+        if (!lookup_int(request, "map_index", &map_index))
+            return false;
+        if (map_index < -1 || map_index > INT32_MAX)
+            map_index = INT32_MAX; /* that no instance has */
+    } else if (!params_int(request, "map_index", -1, INT32_MAX, &map_index)) {
         return false;
+    }
     key.map_index = (int32_t)map_index;
     if (read_task(web->read, &request->arena, &key, ret, &err))
         return true;
-    if (err.code == ERR_NOT_FOUND)
+    if (err.code == ERR_NOT_FOUND && key.map_index < 0 && is_mapped(web, request, key))
+        respond_detail(request, 404, "Task instance is mapped, add the map_index value to the URL");
+    else if (err.code == ERR_NOT_FOUND)
         respond_detail(request, 404,
                        "The Task Instance with dag_id: `%s`, run_id: `%s`, task_id: `%s` and "
                        "map_index: `%d` was not found",

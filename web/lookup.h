@@ -7,7 +7,7 @@
 bool lookup_dag(struct web *web, struct request *request, struct dag_row *ret);
 bool lookup_run(struct web *web, struct request *request, struct run_view *ret);
 
-/* The task instance of the path and of ?map_index (default -1). */
+/* The task instance of the path, which may name a map_index, or of ?map_index (default -1). */
 bool lookup_task(struct web *web, struct request *request, struct task_view *ret);
 
 /* Its attempt of {try_number}. */

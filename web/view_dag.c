@@ -249,7 +249,7 @@ void view_task(struct jw *w, const struct dag *dag, uint32_t index)
     jw_kv_raw(w, "template_fields", "[]");
     jw_kv_string(w, "ui_color", "#fff");
     jw_kv_string(w, "ui_fgcolor", "#000");
-    jw_kv_bool(w, "is_mapped", false);
+    jw_kv_bool(w, "is_mapped", task->expand != NULL);
     jw_kv_raw(w, "extra_links", "[]");
     write_neighbours(w, "upstream_task_ids", dag, task->upstream, task->upstream_count);
     jw_end_object(w);

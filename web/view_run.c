@@ -128,10 +128,12 @@ void view_task_instance(struct jw *w, const struct task_view *view, const struct
 {
     const struct task_row *task = &view->task;
     char name[80];
+    char index[12];
     char id[37];
 
     (void)snprintf(name, sizeof(name), "task/%lld/%u/%d", (long long)task->run, task->task,
                    task->map_index);
+    (void)snprintf(index, sizeof(index), "%d", task->map_index);
     digest_uuid(str_from(name), id);
     jw_begin_object(w);
     jw_kv_string(w, "id", id);
@@ -148,7 +150,10 @@ void view_task_instance(struct jw *w, const struct task_view *view, const struct
     jw_kv_time(w, "scheduled_when", task->scheduled_at_us);
     write_pid(w, view->pid);
     jw_kv_null(w, "note");
-    jw_kv_null(w, "rendered_map_index");
+    if (task->map_index < 0)
+        jw_kv_null(w, "rendered_map_index");
+    else
+        jw_kv_string(w, "rendered_map_index", index);
     write_rendered(w, view->rendered);
     jw_kv_null(w, "trigger");
     jw_kv_null(w, "triggerer_job");

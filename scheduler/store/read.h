@@ -162,6 +162,7 @@ struct task_filter {
     const char *dag_id_pattern;
     const char *task_id_pattern;
     const char *map_indexes;
+    const char *mapped_task_id; /* only instances of this task that have an index */
     const char *try_numbers;
     const char *version_numbers;
     struct read_ranges ranges;

@@ -90,6 +90,7 @@ static void add_task_filter(struct query *from, const struct task_filter *filter
     query_where(from, " AND ti.task_id IN (SELECT value FROM json_each(?))", filter->task_ids);
     query_where(from, " AND ti.state IN (SELECT value FROM json_each(?))", filter->states);
     query_where(from, " AND ti.map_index IN (SELECT value FROM json_each(?))", filter->map_indexes);
+    query_where(from, " AND ti.map_index >= 0 AND ti.task_id = ?", filter->mapped_task_id);
     query_where(from, " AND ti.try_number IN (SELECT value FROM json_each(?))",
                 filter->try_numbers);
     query_where(from, " AND version.number IN (SELECT value FROM json_each(?))",

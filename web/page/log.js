@@ -51,7 +51,7 @@ export function Log({ path }) {
       const query = token ? `token=${token}` : whole ? "token=at-0" : `tail=${TAIL_BYTES}`;
       let lines = [];
       try {
-        const answer = await get(`${path}?${query}`);
+        const answer = await get(`${path}&${query}`);
         if (stopped) return;
         lines = answer.content.map(lineText);
         const replace = first;

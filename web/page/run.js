@@ -6,10 +6,14 @@ import { Log } from "./log.js";
 
 const LIMIT = 10000;
 
+// "load[3]": what an instance of a mapped task is called here and in reasons.
+const nameOf = (one) => (one.map_index >= 0 ? `${one.task_id}[${one.map_index}]` : one.task_id);
+
 function Tries({ dag, run, task, chosen }) {
-  const base = `/api/v2/dags/${segment(dag)}/dagRuns/${segment(run)}/taskInstances/${segment(task)}`;
-  const mine = (event) => event.dag_id === dag && event.dag_run_id === run && event.task_id === task;
-  const tries = useLive(`${base}/tries`, mine);
+  const [, id, index] = /^(.*?)(?:\[(\d+)\])?$/.exec(task);
+  const base = `/api/v2/dags/${segment(dag)}/dagRuns/${segment(run)}/taskInstances/${segment(id)}`;
+  const mine = (event) => event.dag_id === dag && event.dag_run_id === run && nameOf(event) === task;
+  const tries = useLive(index === undefined ? `${base}/tries` : `${base}/${index}/tries`, mine);
   if (!tries.data) return html`<${Problem} error=${tries.error} />`;
   const list = tries.data.task_instances;
   if (list.length === 0) return html`<p class="faint">It has not been tried yet.</p>`;
@@ -22,7 +26,7 @@ function Tries({ dag, run, task, chosen }) {
       aria-current=${one.try_number === number ? "true" : null}>Try ${one.try_number} <${State} state=${one.state} /></a>`)}</nav>
     <p>${attempt.reason ? `${attempt.reason} · ` : attempt.exit_code ? `exit code ${attempt.exit_code} · ` : ""}<${Duration} start=${attempt.start_date} end=${attempt.end_date} /></p>
     ${outputs && outputs !== "{}" ? html`<details><summary>Outputs</summary><pre tabindex="0">${outputs}</pre></details>` : null}
-    <${Log} key=${number} path="${base}/logs/${number}" />`;
+    <${Log} key=${number} path="${base}/logs/${number}?map_index=${index === undefined ? -1 : index}" />`;
 }
 
 function counts(tasks) {
@@ -54,8 +58,8 @@ export function Run({ dag, id, task, tryNumber }) {
     <${Problem} error=${run.error || tasks.error || explain.error} />
     <table class="stack"><thead><tr><th scope="col">Task</th><th scope="col">State</th><th scope="col">Try</th>
       <th scope="col">Duration</th><th scope="col">Why</th></tr></thead>
-    <tbody>${list.map((one) => html`<tr key=${one.id} class=${one.task_id === task ? "chosen" : ""}>
-      <th scope="row"><a href="${runHref(dag, id)}/tasks/${segment(one.task_id)}" aria-current=${one.task_id === task ? "true" : null}>${one.task_id}${one.map_index >= 0 ? `[${one.map_index}]` : ""}</a>
+    <tbody>${list.map((one) => html`<tr key=${one.id} class=${nameOf(one) === task ? "chosen" : ""}>
+      <th scope="row"><a href="${runHref(dag, id)}/tasks/${segment(nameOf(one))}" aria-current=${nameOf(one) === task ? "true" : null}>${nameOf(one)}</a>
         ${one.operator ? html` <span class="tag">${one.operator}</span>` : null}</th>
       <td data-label="State"><${State} state=${one.state} /></td>
       <td data-label="Try" class="number">${one.try_number || "–"}</td>
