@@ -39,7 +39,7 @@ tasks:
 """
 LIST = r"""
 cd inbox
-ls | awk 'BEGIN { printf "{\"files\": [" } { printf "%s\"%s\"", NR > 1 ? ", " : "", $0 } END { print "]}" }' \
+ls | awk 'BEGIN { printf "{\"files\": [" } { printf "%s\"%s\"", (NR > 1 ? ", " : ""), $0 } END { print "]}" }' \
     > "$MILLRACE_OUTPUT"
 """
 LOAD = r"""
