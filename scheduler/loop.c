@@ -209,6 +209,7 @@ static void turn_once(struct scheduler *scheduler)
     int64_t now_us = clock_wall_us();
     size_t done = 0;
 
+    scheduler->turns++;
     if (!step_all(scheduler, now_us, &err, &done) ||
         !store_commit(scheduler->store, &scheduler->decisions, now_us, &err)) {
         fail(scheduler, &err);

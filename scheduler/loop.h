@@ -13,6 +13,7 @@
 struct peers;
 struct absent;
 struct watch;
+struct retention;
 
 /* An event that waits for the turn, with what keeps its strings alive. */
 struct inbox_item {
@@ -59,7 +60,9 @@ struct scheduler {
 
     struct peers *peers;
     struct absent *absent;
-    struct watch *watch; /* NULL with only_dag */
+    struct watch *watch;         /* NULL with only_file */
+    struct retention *retention; /* likewise */
+    uint64_t turns;              /* that did something, so far */
 
     uv_prepare_t turn;
     uv_timer_t wakeup;

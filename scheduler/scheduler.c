@@ -10,6 +10,7 @@
 #include "scheduler/loop.h"
 #include "scheduler/peers.h"
 #include "scheduler/recover.h"
+#include "scheduler/retention.h"
 #include "scheduler/watch.h"
 
 #include <stdlib.h>
@@ -39,6 +40,8 @@ static bool open_parts(struct scheduler *scheduler, struct dag *only, struct err
         return false;
     if (only == NULL)
         scheduler->watch = watch_open(scheduler);
+    if (only == NULL)
+        scheduler->retention = retention_open(scheduler);
     if (!scheduler_recover(scheduler, err))
         return false;
     put_pools(scheduler);
@@ -59,6 +62,8 @@ static void close_parts(struct scheduler *scheduler)
         peers_close(scheduler->peers);
     if (scheduler->watch != NULL)
         watch_close(scheduler->watch);
+    if (scheduler->retention != NULL)
+        retention_close(scheduler->retention);
     if (scheduler->absent != NULL)
         absent_close(scheduler->absent);
     if (scheduler->has_handles)
@@ -114,6 +119,7 @@ void scheduler_free(struct scheduler *scheduler)
     loop_release(scheduler);
     peers_free(scheduler->peers);
     watch_free(scheduler->watch);
+    retention_free(scheduler->retention);
     absent_free(scheduler->absent);
     if (scheduler->core != NULL)
         core_free(scheduler->core);

@@ -14,6 +14,13 @@ struct pool_setting {
     const char *description;
 };
 
+/* How long what is over is kept; 0 = for ever. */
+struct retention_setting {
+    int64_t runs_us;    /* finished runs with their history, logs and attempt folders */
+    int64_t logs_us;    /* logs and attempt folders alone */
+    int64_t staging_us; /* staging folders of dead attempts, beside the lakes */
+};
+
 struct settings {
     struct arena arena;
     const char *base_folder;    /* absolute: the folder of millrace.yaml, else the working folder */
@@ -25,6 +32,7 @@ struct settings {
     int64_t memory_bytes;       /* per data attempt; default: 60 % of memory over the slots */
     struct pool_setting *pools; /* the default_pool (128 slots) always among them */
     size_t pool_count;
+    struct retention_setting retention;
 };
 
 /* What the command line may override; NULL or 0 = not given. */

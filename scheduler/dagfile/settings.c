@@ -1,7 +1,9 @@
 #include "millrace/settings.h"
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/timefmt.h"
 #include "scheduler/dagfile/codes.h"
 #include "scheduler/dagfile/document.h"
 #include "scheduler/dagfile/report.h"
@@ -16,6 +18,7 @@
 #define SETTINGS_BYTES_MAX (1024u * 1024)
 #define DEFAULT_POOL "default_pool"
 #define DEFAULT_POOL_SLOTS 128
+#define STAGING_US (7 * US_PER_DAY) /* as its option's default */
 #define MEMORY_LEAST (INT64_C(64) * 1024 * 1024)
 
 /* clang-format off */
@@ -32,6 +35,25 @@ static const struct option_table worker_table = {
     .count = COUNT(worker_options),
 };
 
+static const struct option retention_options[] = {
+    {.key = "runs", .type = OPTION_DURATION,
+     .doc = "Finished runs that ended longer ago are removed, with their task instances, attempts, "
+            "transitions, logs and attempt folders; if not given they are kept for ever. The "
+            "newest run of a DAG, the one with its latest logical date and those of unfinished "
+            "backfills always stay."},
+    {.key = "logs", .type = OPTION_DURATION,
+     .doc = "Logs and attempt folders of runs that ended longer ago are removed; if not given they "
+            "stay as long as their run."},
+    {.key = "staging", .type = OPTION_DURATION, .fallback = "\"7d\"",
+     .doc = "What dead attempts left in the staging folder beside a lake is removed when it is "
+            "older, by the next publication there."},
+};
+
+static const struct option_table retention_table = {
+    .name = "retention", .doc = "How long what is over is kept.", .options = retention_options,
+    .count = COUNT(retention_options),
+};
+
 static const struct option settings_options[] = {
     {.key = "dags_folder", .type = OPTION_STRING, .fallback = "\"dags\"",
      .doc = "Where the DAG files are, relative to this file."},
@@ -44,6 +66,8 @@ static const struct option settings_options[] = {
     {.key = "worker", .type = OPTION_OBJECT, .fields = &worker_table, .doc = "The worker."},
     {.key = "pools", .type = OPTION_MAP,
      .doc = "Pools by name: a number of slots (-1: no limit), or {slots, description}."},
+    {.key = "retention", .type = OPTION_OBJECT, .fields = &retention_table,
+     .doc = "How long what is over is kept."},
 };
 /* clang-format on */
 
@@ -214,6 +238,25 @@ static void read_worker(struct loading *l, const struct settings_override *overr
         s->memory_bytes = MEMORY_LEAST;
 }
 
+static int64_t read_duration(const json_t *options, const char *key)
+{
+    const char *text = json_string_value(json_object_get(options, key));
+    int64_t us = 0;
+
+    /* The check has parsed it. */
+    return text != NULL && duration_parse(str_from(text), &us) ? us : 0;
+}
+
+static void read_retention(struct loading *l)
+{
+    const json_t *options = json_object_get(l->options, "retention");
+    struct retention_setting *retention = &l->settings->retention;
+
+    retention->runs_us = read_duration(options, "runs");
+    retention->logs_us = read_duration(options, "logs");
+    retention->staging_us = options == NULL ? STAGING_US : read_duration(options, "staging");
+}
+
 static const char *cwd_path(struct arena *arena, const char *name)
 {
     char *cwd = getcwd(NULL, 0);
@@ -309,6 +352,7 @@ static bool load(struct loading *l, const struct settings_override *override, st
     if (l->diags.error_count == 0) {
         read_pools(l);
         read_worker(l, override);
+        read_retention(l);
     }
     fine = l->diags.error_count > 0 ? fail_findings(l, path, buf_str(&source), err)
                                     : apply(l, override, err);

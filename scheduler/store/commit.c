@@ -543,26 +543,25 @@ static void clear_puts(struct store *store)
     store->put_count = 0;
 }
 
-/* Another process can have taken the state over although the lock was ours: its file was removed,
- * or the file system does not lock. Only the newest epoch writes. */
-static bool check_epoch(struct commit *commit)
+bool store_check_epoch(struct store *store, struct err *err)
 {
-    struct store *store = commit->store;
     struct bind bind = bind_begin(store, STATEMENT_META_GET);
     int64_t epoch = 0;
     bool row = false;
 
     bind_text(&bind, "epoch");
-    bool ok = bind_step(&bind, &row, commit->err);
+    bool ok = bind_step(&bind, &row, err);
     if (ok && row) {
         struct columns columns = {.stmt = bind.stmt};
         (void)str_to_int(column_name(&columns), &epoch);
     }
     bind_end(&bind);
-    if (ok && (uint64_t)epoch != store->identity.epoch)
-        ok = err_set(commit->err, ERR_CONFLICT,
+    if (ok && (uint64_t)epoch != store->identity.epoch) {
+        store->is_broken = true;
+        ok = err_set(err, ERR_CONFLICT,
                      "%s: another scheduler has taken the state over (epoch %lld, ours is %llu)",
                      store->path, (long long)epoch, (unsigned long long)store->identity.epoch);
+    }
     return ok;
 }
 
@@ -572,7 +571,7 @@ static bool write_all(struct commit *commit, const struct decisions *decisions)
     struct bind begin = bind_begin(store, STATEMENT_BEGIN);
     struct bind end = bind_begin(store, STATEMENT_COMMIT);
 
-    if (!bind_run(&begin, commit->err) || !check_epoch(commit))
+    if (!bind_run(&begin, commit->err) || !store_check_epoch(store, commit->err))
         return false;
     for (size_t i = 0; i < store->put_count; i++)
         if (!write_put(commit, &store->puts[i]))

@@ -13,12 +13,14 @@ extern const char store_migration_3[];
 extern const char store_migration_4[];
 extern const char store_migration_5[];
 extern const char store_migration_6[];
+extern const char store_migration_7[];
 
 const char *const *store_migrations(size_t *ret_count)
 {
-    static const char *const migrations[] = {store_migration_1, store_migration_2,
-                                             store_migration_3, store_migration_4,
-                                             store_migration_5, store_migration_6};
+    static const char *const migrations[] = {
+        store_migration_1, store_migration_2, store_migration_3, store_migration_4,
+        store_migration_5, store_migration_6, store_migration_7,
+    };
 
     *ret_count = sizeof(migrations) / sizeof(migrations[0]);
     return migrations;

@@ -13,4 +13,5 @@ store_migration_\number:
     migration 4, "scheduler/store/migration_4.sql"
     migration 5, "scheduler/store/migration_5.sql"
     migration 6, "scheduler/store/migration_6.sql"
+    migration 7, "scheduler/store/migration_7.sql"
     .section .note.GNU-stack, "", @progbits

@@ -37,6 +37,11 @@ struct store {
     bool is_broken; /* something failed: nothing may be written any more */
 };
 
+/* In a transaction that has begun: whether this store may write. Another process can have taken the
+ * state over although the lock was ours (its file was removed, or the file system does not lock):
+ * only the newest epoch writes. */
+bool store_check_epoch(struct store *store, struct err *err);
+
 /* Binds parameters from ?1 on, one after the other. A failed bind is found by bind_run(). */
 struct bind {
     struct store *store;
