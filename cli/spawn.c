@@ -1,6 +1,7 @@
 #include "cli/spawn.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/mem.h"
 
@@ -92,10 +93,13 @@ bool spawn_worker_init(struct spawn_worker *worker, const struct settings *setti
     (void)snprintf(worker->slots, sizeof(worker->slots), "%lld", (long long)settings->worker_slots);
     (void)snprintf(worker->memory, sizeof(worker->memory), "%lld",
                    (long long)settings->memory_bytes);
+    (void)snprintf(worker->staging, sizeof(worker->staging), "%lld",
+                   (long long)(settings->retention.staging_us / US_PER_SECOND));
     worker->spawn = (struct spawn){
         .program = program,
         .args = {"millrace-worker", "--state", settings->state_folder, "--base",
-                 settings->base_folder, "--slots", worker->slots, "--memory", worker->memory},
+                 settings->base_folder, "--slots", worker->slots, "--memory", worker->memory,
+                 "--staging", worker->staging},
     };
     return true;
 }

@@ -31,6 +31,7 @@ struct spawn_worker {
     struct spawn spawn;
     char slots[24];
     char memory[24];
+    char staging[24]; /* seconds */
 };
 bool spawn_worker_init(struct spawn_worker *worker, const struct settings *settings,
                        struct err *err);

@@ -1,5 +1,6 @@
 /* millrace-worker: supervises the attempts of one machine, or serves as one of its own runners. */
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -20,6 +21,7 @@
 
 static const char usage[] =
     "usage: millrace-worker --state DIR [--base DIR] [--slots N] [--memory BYTES]\n"
+    "                       [--staging SECONDS]\n"
     "\n"
     "Runs the attempts that the scheduler of a state folder hands out. `millrace serve` and\n"
     "`millrace run` start one by themselves.\n"
@@ -28,18 +30,29 @@ static const char usage[] =
     "  --base DIR      the folder that paths in DAGs are relative to (default: this folder)\n"
     "  --slots N       attempts at once (default: the number of processors)\n"
     "  --memory BYTES  for one data attempt (default: 60 % of the memory over the slots)\n"
+    "  --staging SECONDS  how long what dead attempts left beside a lake is kept (0: for ever)\n"
     "  --version       print the version and exit\n"
     "\n"
     "SIGTERM: takes no more attempts and ends when those that run have ended; a second one stops\n"
     "them.\n";
 
-enum option_id { ID_STATE = 1000, ID_BASE, ID_SLOTS, ID_MEMORY, ID_VERSION, ID_HELP, ID_RUNNER };
+enum option_id {
+    ID_STATE = 1000,
+    ID_BASE,
+    ID_SLOTS,
+    ID_MEMORY,
+    ID_STAGING,
+    ID_VERSION,
+    ID_HELP,
+    ID_RUNNER
+};
 
 static const struct option long_options[] = {
     {"state",   required_argument, NULL, ID_STATE  },
     {"base",    required_argument, NULL, ID_BASE   },
     {"slots",   required_argument, NULL, ID_SLOTS  },
     {"memory",  required_argument, NULL, ID_MEMORY },
+    {"staging", required_argument, NULL, ID_STAGING},
     {"version", no_argument,       NULL, ID_VERSION},
     {"help",    no_argument,       NULL, ID_HELP   },
     {"runner",  required_argument, NULL, ID_RUNNER },
@@ -135,6 +148,7 @@ int main(int argc, char **argv)
     struct worker_options options = {.slots = sysconf(_SC_NPROCESSORS_ONLN)};
     const char *state = NULL;
     const char *base = ".";
+    int64_t staging_s = 0;
     int id;
 
     if (!open_standard())
@@ -151,6 +165,9 @@ int main(int argc, char **argv)
         else if (id == ID_MEMORY && !parse_number("memory", optarg, MEMORY_BYTES_MIN, INT64_MAX,
                                                   &options.memory_bytes))
             return EXIT_USAGE;
+        else if (id == ID_STAGING &&
+                 !parse_number("staging", optarg, 0, INT64_MAX / US_PER_SECOND, &staging_s))
+            return EXIT_USAGE;
         else if (id == ID_RUNNER)
             runner_main(optarg);
         else if (id == ID_VERSION || id == ID_HELP)
@@ -163,6 +180,7 @@ int main(int argc, char **argv)
         (void)fputs(usage, stderr);
         return EXIT_USAGE;
     }
+    options.staging_us = staging_s * US_PER_SECOND;
     if (options.memory_bytes == 0)
         options.memory_bytes = default_memory(options.slots);
     return run(state, base, &options);

@@ -246,6 +246,7 @@ static void hand_over(struct runner *runner, struct job *job)
         (void)json_object_set_new(start, "folder", json_string(job->folder));
         (void)json_object_set_new(start, "temp", json_string(temp));
         (void)json_object_set_new(start, "memory", json_integer(options->memory_bytes));
+        (void)json_object_set_new(start, "staging", json_integer(options->staging_us));
         (void)json_object_set_new(start, "threads", json_integer(threads < 1 ? 1 : threads));
     }
     size_t at = wire_begin(&runner->out);

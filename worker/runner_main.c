@@ -138,6 +138,7 @@ static bool run_attempt(const json_t *document, const json_t *own, struct engine
         .folder = json_get_string(document, "folder", NULL),
         .temp = json_get_string(document, "temp", NULL),
         .memory_bytes = json_get_int(document, "memory", 0),
+        .staging_us = json_get_int(document, "staging", 0),
         .threads = json_get_int(document, "threads", 1),
         .engine = engine,
         .outputs = outputs,

@@ -9,6 +9,7 @@ struct worker_options {
     const char *base_folder;  /* absolute; the working folder of every attempt */
     int64_t slots;            /* attempts at once */
     int64_t memory_bytes;     /* DuckDB's limit per data attempt */
+    int64_t staging_us;       /* how long staging folders of dead attempts are kept; 0 = for ever */
 };
 
 /* Supervises attempts until told to end; returns the exit code. */

@@ -31,6 +31,7 @@ struct attempt {
     const char *folder;    /* exists; for reports that are not datasets; absolute */
     const char *temp;      /* exists; removed after the attempt; absolute */
     int64_t memory_bytes;  /* the limit DuckDB was given */
+    int64_t staging_us;    /* what dead attempts left goes when it is older; 0 = never */
     int64_t threads;
     struct engine *engine; /* open; NULL for kinds that have no data */
     json_t *outputs;       /* an object the kind fills: at most 64 KiB as text */

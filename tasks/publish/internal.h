@@ -38,6 +38,10 @@ int work_lock(const char *work, struct err *err);
  * and sweeps what dead attempts on the same target left. Returns the folder around "data". */
 char *work_stage(const struct target *target, const char *token, int *ret_lock_fd, struct err *err);
 
+/* Removes what dead attempts on any target have left in staging for longer than `kept_us`. Failures
+ * are not errors. The lake's lock must be held. */
+void work_sweep_staging(const char *work, int64_t kept_us);
+
 /* Moves a folder that readers may still hold to the attic, which the lake's next publication after
  * the retention time empties. A missing folder is success. The lake's lock must be held. */
 bool work_to_attic(const struct target *target, const char *folder, struct err *err);

@@ -403,6 +403,8 @@ static bool put_locked(struct publication *publication, const char *version, boo
         !work_put(target, publication->folder, &publication->holds_old, err))
         return false;
     work_sweep_attic(target->work, ATTIC_RETENTION_US);
+    if (publication->attempt->staging_us > 0)
+        work_sweep_staging(target->work, publication->attempt->staging_us);
     *ret_unchanged = false;
     return true;
 }

@@ -170,6 +170,34 @@ static void sweep_dead(const struct target *target, const char *staging)
     free(prefix);
 }
 
+void work_sweep_staging(const char *work, int64_t kept_us)
+{
+    char *staging = text_of("%s/staging", work);
+    char **names = list_names(staging, "");
+    int64_t limit = (clock_wall_us() - kept_us) / US_PER_SECOND;
+
+    for (size_t i = 0; names[i] != NULL; i++) {
+        char *folder = text_of("%s/%s", staging, names[i]);
+        char *path = text_of("%s/lock", folder);
+        struct target target = {.work = mem_strdup(work)};
+        struct stat status;
+        struct err held;
+        target.slug = mem_dup(names[i], strcspn(names[i], "~"));
+        int fd = lstat(folder, &status) == 0 && status.st_mtim.tv_sec <= limit
+                     ? lock_file(path, false, &held)
+                     : -1;
+        if (fd >= 0) {
+            sweep_one(&target, folder);
+            (void)close(fd);
+        }
+        target_release(&target);
+        free(path);
+        free(folder);
+    }
+    free_names(names);
+    free(staging);
+}
+
 /* A token as part of a file name; what is not plain becomes '_'. */
 static char *clean_token(const char *token)
 {

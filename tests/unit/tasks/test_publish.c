@@ -103,6 +103,7 @@ ssize_t write(int fd, const void *bytes, size_t len)
 }
 
 static struct engine *engine;
+static int64_t staging_us; /* of the attempts made */
 static char folder[] = "/tmp/millrace-publish-XXXXXX";
 
 static struct attempt make_attempt(const char *token)
@@ -121,6 +122,7 @@ static struct attempt make_attempt(const char *token)
         .options = options,
         .engine = engine,
         .outputs = json_object(),
+        .staging_us = staging_us,
     };
 }
 
@@ -651,6 +653,28 @@ static void test_attic_is_swept_by_age(void **state)
     assert_int_not_equal(access(old, F_OK), 0);
 }
 
+/* What attempts on other targets left stays as long as the settings say, or for ever. */
+static void test_staging_is_swept_by_age(void **state)
+{
+    static const char dead[] = "lake.millrace/staging/e%2Fdt=7~dead";
+    const struct timespec times[2] = {{.tv_sec = time(NULL) - 4000}, {.tv_sec = time(NULL) - 4000}};
+    struct err err = {0};
+    char version[17];
+
+    (void)state;
+    assert_true(fs_make_folders("lake.millrace/staging/e%2Fdt=7~dead/data", 0777, &err));
+    assert_int_equal(utimensat(AT_FDCWD, dead, times, 0), 0);
+    must_publish("lake/e/dt=1", "x", version);
+    staging_us = INT64_C(5000) * 1000000;
+    must_publish("lake/e/dt=1", "y", version);
+    assert_int_equal(access(dead, F_OK), 0);
+    staging_us = INT64_C(3000) * 1000000;
+    must_publish("lake/e/dt=1", "z", version);
+    staging_us = 0;
+    assert_int_not_equal(access(dead, F_OK), 0);
+    assert_visible("lake/e/dt=1", version);
+}
+
 /* Publishes the rows of `query` as one Parquet file. */
 static bool publish_query(const char *target, const char *query, int64_t rows, struct err *err)
 {
@@ -927,6 +951,7 @@ int main(void)
         cmocka_unit_test_setup(test_live_staging_is_kept, set_up),
         cmocka_unit_test_setup(test_sweep_of_what_vanishes, set_up),
         cmocka_unit_test_setup(test_attic_is_swept_by_age, set_up),
+        cmocka_unit_test_setup(test_staging_is_swept_by_age, set_up),
         cmocka_unit_test_setup(test_describe, set_up),
         cmocka_unit_test_setup(test_describe_refuses, set_up),
         cmocka_unit_test_setup(test_read_partitions, set_up),
