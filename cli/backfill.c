@@ -15,57 +15,80 @@ struct backfill_options {
     const char *to;
     const char *conf;
     const char *reprocess;
+    const char *on_failure;
     struct arg_list params;
+    struct arg_list tasks;
     int64_t max_active_runs;
+    bool upstream;
+    bool downstream;
     bool run_backwards;
     bool dry_run;
     bool wait;
 };
 
 static const struct table_column list_columns[] = {
-    {"ID",        "id"                },
-    {"DAG",       "dag_id"            },
-    {"FROM",      "from_date"         },
-    {"TO",        "to_date"           },
-    {"PAUSED",    "is_paused"         },
-    {"REPROCESS", "reprocess_behavior"},
-    {"CREATED",   "created_at"        },
-    {"COMPLETED", "completed_at"      },
+    {"ID",        "id"          },
+    {"DAG",       "dag_id"      },
+    {"FROM",      "from_date"   },
+    {"TO",        "to_date"     },
+    {"PAUSED",    "is_paused"   },
+    {"REPROCESS", "reprocess"   },
+    {"CREATED",   "created_at"  },
+    {"COMPLETED", "completed_at"},
 };
 
 static const struct table_column create_fields[] = {
-    {"id",              "id"                },
-    {"dag_id",          "dag_id"            },
-    {"from",            "from_date"         },
-    {"to",              "to_date"           },
-    {"paused",          "is_paused"         },
-    {"reprocess",       "reprocess_behavior"},
-    {"max_active_runs", "max_active_runs"   },
-    {"created",         "created_at"        },
-    {"completed",       "completed_at"      },
+    {"id",              "id"             },
+    {"dag_id",          "dag_id"         },
+    {"from",            "from_date"      },
+    {"to",              "to_date"        },
+    {"paused",          "is_paused"      },
+    {"reprocess",       "reprocess"      },
+    {"on_failure",      "on_failure"     },
+    {"tasks",           "tasks"          },
+    {"max_active_runs", "max_active_runs"},
+    {"created",         "created_at"     },
+    {"completed",       "completed_at"   },
 };
 
 static const struct table_column show_fields[] = {
-    {"id",              "id"                },
-    {"dag_id",          "dag_id"            },
-    {"from",            "from_date"         },
-    {"to",              "to_date"           },
-    {"paused",          "is_paused"         },
-    {"cancelled",       "cancelled"         },
-    {"reprocess",       "reprocess_behavior"},
-    {"max_active_runs", "max_active_runs"   },
-    {"intervals",       "total"             },
-    {"succeeded",       "succeeded"         },
-    {"failed",          "failed"            },
-    {"skipped",         "skipped"           },
-    {"running",         "running"           },
-    {"created",         "created_at"        },
-    {"completed",       "completed_at"      },
+    {"id",              "id"             },
+    {"dag_id",          "dag_id"         },
+    {"from",            "from_date"      },
+    {"to",              "to_date"        },
+    {"paused",          "is_paused"      },
+    {"cancelled",       "cancelled"      },
+    {"reprocess",       "reprocess"      },
+    {"on_failure",      "on_failure"     },
+    {"pause_reason",    "pause_reason"   },
+    {"tasks",           "tasks"          },
+    {"max_active_runs", "max_active_runs"},
+    {"intervals",       "total"          },
+    {"succeeded",       "succeeded"      },
+    {"failed",          "failed"         },
+    {"skipped",         "skipped"        },
+    {"running",         "running"        },
+    {"queued",          "queued"         },
+    {"to_do",           "to_do"          },
+    {"runs_per_second", "runs_per_second"},
+    {"eta_seconds",     "eta_seconds"    },
+    {"created",         "created_at"     },
+    {"completed",       "completed_at"   },
 };
 
-static const struct table_column dry_run_columns[] = {
+static const struct table_column plan_columns[] = {
     {"LOGICAL DATE", "logical_date"},
+    {"ACTION",       "action"      },
+    {"REASON",       "reason"      },
+    {"RUN",          "dag_run_id"  },
 };
+
+static void own_path(struct buf *path, const char *id, const char *rest)
+{
+    buf_add_text(path, "/api/millrace/v1/backfills");
+    client_add_segment(path, id);
+    buf_add_text(path, rest);
+}
 
 static void backfill_path(struct buf *path, const char *id, const char *rest)
 {
@@ -74,7 +97,7 @@ static void backfill_path(struct buf *path, const char *id, const char *rest)
     buf_add_text(path, rest);
 }
 
-enum backfill_end { BACKFILL_OPEN, BACKFILL_DONE, BACKFILL_CANCELLED };
+enum backfill_end { BACKFILL_OPEN, BACKFILL_STOPPED, BACKFILL_DONE, BACKFILL_CANCELLED };
 
 /* Reads how far a backfill is, and whether it has come to its end. */
 static bool read_progress(struct remote *remote, const char *id, struct progress_counts *counts,
@@ -82,9 +105,7 @@ static bool read_progress(struct remote *remote, const char *id, struct progress
 {
     struct buf path = {0};
 
-    buf_add_text(&path, "/api/millrace/v1/backfills");
-    client_add_segment(&path, id);
-    buf_add_text(&path, "/progress");
+    own_path(&path, id, "/progress");
     json_t *answer = client_request(remote->client, "GET", buf_text(&path), NULL, err);
     buf_release(&path);
     if (answer == NULL)
@@ -96,9 +117,13 @@ static bool read_progress(struct remote *remote, const char *id, struct progress
         .running = json_get_int(answer, "running", 0),
     };
     counts->done = counts->succeeded + counts->failed + json_get_int(answer, "skipped", 0);
-    *ret_end = json_get_string(answer, "completed_at", NULL) == NULL ? BACKFILL_OPEN
-               : json_get_bool(answer, "cancelled", false)           ? BACKFILL_CANCELLED
-                                                                     : BACKFILL_DONE;
+    bool is_open = json_get_string(answer, "completed_at", NULL) == NULL;
+    bool has_stopped =
+        json_get_string(answer, "pause_reason", NULL) != NULL && counts->running == 0;
+    *ret_end = is_open && has_stopped                      ? BACKFILL_STOPPED
+               : is_open                                   ? BACKFILL_OPEN
+               : json_get_bool(answer, "cancelled", false) ? BACKFILL_CANCELLED
+                                                           : BACKFILL_DONE;
     json_decref(answer);
     return true;
 }
@@ -123,8 +148,11 @@ static int watch(struct remote *remote, const char *id)
     }
     progress_clear(&progress);
     printf("backfill %s: %s%lld of %lld intervals done, %lld ok, %lld failed\n", id,
-           end == BACKFILL_CANCELLED ? "cancelled, " : "", (long long)counts.done,
-           (long long)counts.total, (long long)counts.succeeded, (long long)counts.failed);
+           end == BACKFILL_CANCELLED ? "cancelled, "
+           : end == BACKFILL_STOPPED ? "stopped by a failure, "
+                                     : "",
+           (long long)counts.done, (long long)counts.total, (long long)counts.succeeded,
+           (long long)counts.failed);
     return counts.failed == 0 && end == BACKFILL_DONE ? 0 : err_exit_code(ERR_RUN_FAILED);
 }
 
@@ -156,26 +184,96 @@ static json_t *create_body(struct remote *remote, const json_t *dag, struct err 
                                   ? options->max_active_runs
                                   : json_get_int(dag, "max_active_runs", 10);
     const char *reprocess = options->reprocess == NULL ? "none" : options->reprocess;
-    return json_pack("{s:s, s:s, s:s, s:o, s:s, s:I, s:b}", "dag_id", remote->positional[0],
-                     "from_date", from, "to_date", to, "dag_run_conf", conf, "reprocess_behavior",
-                     reprocess, "max_active_runs", (json_int_t)max_active_runs, "run_backwards",
-                     options->run_backwards);
+    json_t *body = json_pack(
+        "{s:s, s:s, s:s, s:o, s:s, s:I, s:b, s:b, s:b, s:s}", "dag_id", remote->positional[0],
+        "from_date", from, "to_date", to, "dag_run_conf", conf, "reprocess_behavior", reprocess,
+        "max_active_runs", (json_int_t)max_active_runs, "run_backwards", options->run_backwards,
+        "upstream", options->upstream, "downstream", options->downstream, "on_failure",
+        options->on_failure == NULL ? "continue" : options->on_failure);
+    if (options->tasks.count == 0)
+        return body;
+    json_t *tasks = json_array();
+    for (size_t i = 0; i < options->tasks.count; i++)
+        (void)json_array_append_new(tasks, json_string(options->tasks.items[i]));
+    (void)json_object_set_new(body, "tasks", tasks);
+    return body;
 }
 
-static int print_dry_run(struct remote *remote, const json_t *body)
+/* The plan's pages as one document: intervals one after the other, counts summed. */
+static json_t *read_plan(struct remote *remote, json_t *body, struct err *err)
+{
+    json_t *plan = NULL;
+
+    for (;;) {
+        json_t *page =
+            client_request(remote->client, "POST", "/api/millrace/v1/backfills/plan", body, err);
+        if (page == NULL) {
+            json_decref(plan);
+            return NULL;
+        }
+        const char *next = json_get_string(page, "next", NULL);
+        if (next != NULL)
+            (void)json_object_set_new(body, "after", json_string(next));
+        bool is_last = next == NULL;
+        if (plan == NULL) {
+            plan = json_incref(page);
+        } else {
+            json_t *counts = json_object_get(plan, "counts");
+            const char *action;
+            json_t *count;
+            (void)json_array_extend(json_object_get(plan, "intervals"),
+                                    json_object_get(page, "intervals"));
+            json_object_foreach(json_object_get(page, "counts"), action, count)(void)
+                json_object_set_new(
+                    counts, action,
+                    json_integer(json_get_int(counts, action, 0) + json_integer_value(count)));
+        }
+        json_decref(page);
+        if (is_last)
+            break;
+    }
+    (void)json_object_del(plan, "next");
+    return plan;
+}
+
+static int print_plan(struct remote *remote, json_t *body)
 {
     struct err err = {0};
-    json_t *answer =
-        client_request(remote->client, "POST", "/api/v2/backfills/dry_run", body, &err);
+    json_t *plan = read_plan(remote, body, &err);
+    const char *action;
+    json_t *count;
 
-    if (answer == NULL)
+    if (plan == NULL)
         return command_fail(&err);
-    table_print(dry_run_columns, COUNT(dry_run_columns), json_object_get(answer, "backfills"),
-                answer, remote->format);
-    fprintf(stderr, "%lld runs would be made; nothing was changed\n",
-            (long long)json_get_int(answer, "total_entries", 0));
-    json_decref(answer);
+    table_print(plan_columns, COUNT(plan_columns), json_object_get(plan, "intervals"), plan,
+                remote->format);
+    fprintf(stderr, "%lld intervals:", (long long)json_get_int(plan, "total_entries", 0));
+    json_object_foreach(json_object_get(plan, "counts"), action, count)
+        fprintf(stderr, " %s %lld,", action, (long long)json_integer_value(count));
+    fprintf(stderr, " nothing was changed\n");
+    json_decref(plan);
     return 0;
+}
+
+static json_t *read_body(struct remote *remote, struct err *err)
+{
+    json_t *dag = remote_dag(remote, remote->positional[0], err);
+    json_t *body = dag == NULL ? NULL : create_body(remote, dag, err);
+
+    json_decref(dag);
+    return body;
+}
+
+static int backfill_plan(struct remote *remote)
+{
+    struct err err = {0};
+    json_t *body = read_body(remote, &err);
+
+    if (body == NULL)
+        return command_fail(&err);
+    int exit_code = print_plan(remote, body);
+    json_decref(body);
+    return exit_code;
 }
 
 static int backfill_create(struct remote *remote)
@@ -184,17 +282,13 @@ static int backfill_create(struct remote *remote)
     struct err err = {0};
     char id[32];
 
-    json_t *dag = remote_dag(remote, remote->positional[0], &err);
-    json_t *body = dag == NULL ? NULL : create_body(remote, dag, &err);
-    json_decref(dag);
+    if (options->dry_run)
+        return backfill_plan(remote);
+    json_t *body = read_body(remote, &err);
     if (body == NULL)
         return command_fail(&err);
-    if (options->dry_run) {
-        int exit_code = print_dry_run(remote, body);
-        json_decref(body);
-        return exit_code;
-    }
-    json_t *answer = client_request(remote->client, "POST", "/api/v2/backfills", body, &err);
+    json_t *answer =
+        client_request(remote->client, "POST", "/api/millrace/v1/backfills", body, &err);
     json_decref(body);
     if (answer == NULL)
         return command_fail(&err);
@@ -230,9 +324,7 @@ static int backfill_show(struct remote *remote)
     backfill_path(&path, remote->positional[0], "");
     json_t *backfill = client_request(remote->client, "GET", buf_text(&path), NULL, &err);
     buf_clear(&path);
-    buf_add_text(&path, "/api/millrace/v1/backfills");
-    client_add_segment(&path, remote->positional[0]);
-    buf_add_text(&path, "/progress");
+    own_path(&path, remote->positional[0], "/progress");
     json_t *progress = backfill == NULL
                            ? NULL
                            : client_request(remote->client, "GET", buf_text(&path), NULL, &err);
@@ -273,10 +365,48 @@ static int backfill_cancel(struct remote *remote)
     return control(remote, "/cancel");
 }
 
+/* Retry goes on from what the server says of it; --wait follows it to its end. */
+static int backfill_retry(struct remote *remote)
+{
+    const struct backfill_options *options = remote->options;
+    struct buf path = {0};
+
+    own_path(&path, remote->positional[0], "/retry");
+    int exit_code =
+        remote_object(remote, "PUT", buf_text(&path), NULL, create_fields, COUNT(create_fields));
+    buf_release(&path);
+    return exit_code == 0 && options->wait ? watch(remote, remote->positional[0]) : exit_code;
+}
+
+static int backfill_set(struct remote *remote)
+{
+    const struct backfill_options *options = remote->options;
+    struct buf path = {0};
+    struct err err = {0};
+    json_t *body = json_object();
+
+    if (options->max_active_runs != 0)
+        (void)json_object_set_new(body, "max_active_runs", json_integer(options->max_active_runs));
+    if (options->on_failure != NULL)
+        (void)json_object_set_new(body, "on_failure", json_string(options->on_failure));
+    if (json_object_size(body) == 0) {
+        json_decref(body);
+        err_set(&err, ERR_USAGE, "--max-active-runs or --on-failure is needed");
+        return command_fail(&err);
+    }
+    own_path(&path, remote->positional[0], "");
+    int exit_code =
+        remote_object(remote, "PATCH", buf_text(&path), body, create_fields, COUNT(create_fields));
+    buf_release(&path);
+    json_decref(body);
+    return exit_code;
+}
+
 static int backfill_main(int argc, char **argv)
 {
     static const struct verb verbs[] = {
         {"list",    1, 1, backfill_list  },
+        {"plan",    1, 1, backfill_plan  },
         {"create",  1, 1, backfill_create},
         {"show",    1, 1, backfill_show  },
         {"watch",   1, 1, backfill_watch },
@@ -284,6 +414,8 @@ static int backfill_main(int argc, char **argv)
         {"resume",  1, 1, backfill_resume},
         {"unpause", 1, 1, backfill_resume},
         {"cancel",  1, 1, backfill_cancel},
+        {"retry",   1, 1, backfill_retry },
+        {"set",     1, 1, backfill_set   },
         {NULL,      0, 0, NULL           },
     };
     struct backfill_options options = {0};
@@ -299,6 +431,10 @@ static int backfill_main(int argc, char **argv)
         {"reprocess-behavior", 0,   ARG_TEXT, &options.reprocess      },
         {"max-active-runs",    0,   ARG_INT,  &options.max_active_runs},
         {"run-backwards",      0,   ARG_FLAG, &options.run_backwards  },
+        {"task",               't', ARG_LIST, &options.tasks          },
+        {"upstream",           0,   ARG_FLAG, &options.upstream       },
+        {"downstream",         0,   ARG_FLAG, &options.downstream     },
+        {"on-failure",         0,   ARG_TEXT, &options.on_failure     },
         {"dry-run",            0,   ARG_FLAG, &options.dry_run        },
         {"wait",               'w', ARG_FLAG, &options.wait           },
     };
@@ -309,17 +445,29 @@ static int backfill_main(int argc, char **argv)
 
 const struct command backfill_command = {
     .name = "backfill",
-    .summary = "create, follow, pause, resume and cancel backfills",
+    .summary = "plan, create, follow, adjust, pause, resume, retry and cancel backfills",
     .usage =
-        "Usage: millrace backfill create DAG --from DATE --to DATE [--max-active-runs N]\n"
-        "                         [--reprocess none|failed|completed] [--run-backwards]\n"
-        "                         [--conf JSON] [-p NAME=VALUE]... [--dry-run] [--wait]\n"
+        "Usage: millrace backfill plan|create DAG --from DATE --to DATE [--max-active-runs N]\n"
+        "                         [--reprocess none|missing|failed|completed|stale]\n"
+        "                         [-t TASK]... [--upstream] [--downstream] [--run-backwards]\n"
+        "                         [--on-failure continue|stop] [--conf JSON] [-p NAME=VALUE]...\n"
+        "                         [--dry-run] [--wait]\n"
         "       millrace backfill list DAG\n"
-        "       millrace backfill show|watch|pause|resume|cancel ID\n\n"
+        "       millrace backfill show|watch|pause|resume|cancel ID\n"
+        "       millrace backfill retry ID [--wait]\n"
+        "       millrace backfill set ID [--max-active-runs N] [--on-failure continue|stop]\n\n"
         "  Both ends of the range are included; a date or time without an offset is in the DAG's\n"
-        "  time zone. --max-active-runs is the DAG's unless given. --wait and `watch` show a "
-        "progress bar and end\n"
-        "  with exit code 6 if a run failed; interrupting them cancels nothing.\n\n"
+        "  time zone. `plan` (or --dry-run) lists every interval with what would become of it and\n"
+        "  why. --reprocess says what becomes of runs that exist: none or missing leaves them,\n"
+        "  failed, completed, and stale (failed, or DAG version, conf or inputs have changed) "
+        "make\n"
+        "  them again. -t takes task ids or patterns; tasks that are no part of the backfill are\n"
+        "  left as they are. --on-failure stop pauses it after the first failed run; `resume` "
+        "goes\n"
+        "  on, `retry` makes what failed again, also when it has completed. --max-active-runs is\n"
+        "  the DAG's unless given. --wait and `watch` show a progress bar and end with exit code "
+        "6\n"
+        "  if a run failed; interrupting them cancels nothing.\n\n"
         "  --server URL   the server, where it is not the one of this folder\n"
         "  --state DIR    the state folder that names the server\n"
         "  -o FORMAT      table (on a terminal), tsv (in a pipe) or json\n\n"

@@ -219,14 +219,11 @@ void view_backfill(struct jw *w, const struct backfill_row *row)
     jw_kv_time(w, "from_date", row->from_us);
     jw_kv_time(w, "to_date", row->to_us);
     jw_kv_raw(w, "dag_run_conf", row->conf);
-    jw_kv_bool(w, "is_paused", row->is_paused);
     jw_kv_string(w, "reprocess_behavior", reprocess_name(airflow_reprocess(row->reprocess)));
-    jw_kv_int(w, "max_active_runs", row->max_active_runs);
+    view_backfill_own(w, row);
     jw_kv_time(w, "created_at", row->created_at_us);
     jw_kv_time(w, "completed_at", row->completed_at_us);
     jw_kv_time(w, "updated_at", row->updated_at_us);
-    jw_kv_bool(w, "run_backwards", row->run_backwards);
-    jw_kv_bool(w, "cancelled", row->cancelled);
     jw_kv_int(w, "total", row->total);
     jw_kv_int(w, "succeeded", row->succeeded);
     jw_kv_int(w, "failed", row->failed);

@@ -3,6 +3,7 @@
  * backfill's life; backfill_commands.c has what people ask of it, backfill_runs.c the runs it
  * makes, backfill_tasks.c those of only some tasks. */
 #include "base/mem.h"
+#include "scheduler/core/backfill_judge.h"
 #include "scheduler/core/parts.h"
 
 #include <stdlib.h>

@@ -6,6 +6,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "millrace/dag.h"
+#include "millrace/rows.h"
+#include "scheduler/core/timetable.h"
 
 enum backfill_verdict {
     BACKFILL_CREATES, /* there is no run */
@@ -39,6 +41,11 @@ enum backfill_verdict backfill_judge(const struct backfill_terms *terms,
                                      const struct backfill_past *past, struct buf *reason);
 
 const char *backfill_verdict_name(enum backfill_verdict verdict);
+
+/* The interval at, or next to, a cursor in the backfill's direction; false past its range. Only
+ * intervals that were complete when the backfill was made belong to it. */
+bool backfill_interval_at(const struct dag *dag, const struct backfill_row *row, int64_t cursor_us,
+                          struct interval *ret);
 
 /* Which tasks a backfill leaves alone, by its patterns (JSON array of task ids with * ? [ ]; NULL =
  * it leaves none alone): sets outside[i] per task and returns how many are part of it. */

@@ -3,6 +3,7 @@
 #define MILLRACE_CORE_PARTS_H
 
 #include "base/timefmt.h"
+#include "scheduler/core/conf.h"
 #include "scheduler/core/model.h"
 #include "scheduler/core/planted.h"
 
@@ -120,9 +121,6 @@ void tally_expect(const struct task *task, uint32_t more);
 /* rules.c */
 enum verdict { VERDICT_WAIT, VERDICT_RUN, VERDICT_SKIP, VERDICT_UPSTREAM_FAILED };
 enum verdict rule_verdict(const struct task *node);
-
-/* conf.c: whether a run's conf has the declared types; err says which param has not. */
-bool conf_fits_params(const struct dag *dag, const json_t *conf, struct err *err);
 
 /* retry.c */
 int64_t retry_delay_us(const struct dag_task *spec, const char *dag_id, const char *date,
@@ -264,9 +262,6 @@ void backfill_retire_if_over(struct core *core, struct backfill *backfill);
 void backfill_serve_last(struct core *core, struct backfill *backfill);
 
 /* backfill_runs.c */
-/* The interval at, or next to, a cursor in the backfill's direction; false past its range. */
-bool backfill_interval_at(const struct dag *dag, const struct backfill_row *row, int64_t cursor_us,
-                          struct interval *ret);
 size_t backfill_want(struct core *core, struct core_want *out, size_t max);
 void backfill_make_run(struct core *core, const struct core_want *want,
                        const struct known_run *known);

@@ -129,14 +129,6 @@ bool read_run_counts(struct read *read, struct arena *arena, const char *dag_ids
 /* Runs queued or running of one DAG. */
 bool read_live_run_count(struct read *read, const char *dag_id, int64_t *ret, struct err *err);
 
-/* The logical dates in [from, to] for which a run exists, ascending, and whether each is final. */
-struct known_date {
-    int64_t logical_date_us;
-    enum run_state state;
-};
-bool read_known_dates(struct read *read, struct arena *arena, const char *dag_id, int64_t from_us,
-                      int64_t to_us, struct known_date **ret, size_t *ret_count, struct err *err);
-
 /* ---- task instances and attempts ---- */
 
 struct task_view {
@@ -232,6 +224,26 @@ bool read_backfills(struct read *read, struct arena *arena, const char *dag_id, 
                     int64_t *ret_total, struct err *err);
 bool read_backfill(struct read *read, struct arena *arena, int64_t id, struct backfill_row *ret,
                    struct err *err);
+
+/* The runs with a logical date in [from, to], ascending: what a backfill would find. */
+struct past_run {
+    int64_t logical_date_us;
+    enum run_state state;
+    const char *run_id;
+    int64_t version_id;
+    int64_t version_number;
+    const char *version_hash;
+    const char *conf;
+    const char *changed_input; /* with_inputs: a dataset it read that has another version now */
+};
+struct past_question {
+    const char *dag_id;
+    int64_t from_us;
+    int64_t to_us;
+    bool with_inputs;
+};
+bool read_past_runs(struct read *read, struct arena *arena, const struct past_question *question,
+                    struct past_run **ret, size_t *ret_count, struct err *err);
 
 /* How many of its runs are in each state that is not final. */
 bool read_backfill_live(struct read *read, int64_t id, int64_t counts[RUN_STATE_COUNT],

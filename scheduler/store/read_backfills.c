@@ -122,3 +122,44 @@ bool read_backfill_live(struct read *read, int64_t id, int64_t counts[RUN_STATE_
     query_release(&query);
     return step != QUERY_FAILED;
 }
+
+static void fill_past(struct query *query, void *row)
+{
+    struct past_run *past = row;
+
+    past->logical_date_us = query_column(query, 0);
+    if (!run_state_parse(word(query, 1), &past->state))
+        query->damaged = true;
+    past->run_id = query_column_text(query, 2);
+    past->version_id = query_column(query, 3);
+    past->version_number = query_column(query, 4);
+    past->version_hash = query_column_text(query, 5);
+    past->conf = query_column_text(query, 6);
+    past->changed_input = query_column_text(query, 7);
+}
+
+bool read_past_runs(struct read *read, struct arena *arena, const struct past_question *question,
+                    struct past_run **ret, size_t *ret_count, struct err *err)
+{
+    struct query query;
+    void *items = NULL;
+
+    query_init(&query, read, arena);
+    query_add(&query, "SELECT r.logical_date, r.state, r.run_id, r.version_id, v.number, v.hash,"
+                      " r.conf, ");
+    query_add(&query,
+              question->with_inputs
+                  ? "(SELECT u.dataset FROM dataset_use u JOIN dataset d ON d.dataset = u.dataset"
+                    " WHERE u.run = r.id AND u.role = 'input' AND d.version <> u.version LIMIT 1)"
+                  : "NULL");
+    query_add(&query, " FROM run r JOIN version v ON v.id = r.version_id WHERE r.dag_id = ?"
+                      " AND r.logical_date BETWEEN ? AND ? ORDER BY r.logical_date");
+    query_bind_text(&query, question->dag_id);
+    query_bind_int(&query, question->from_us);
+    query_bind_int(&query, question->to_us);
+    bool ok = query_all(&query, sizeof(**ret), fill_past, &items, ret_count, err);
+    if (ok)
+        *ret = items;
+    query_release(&query);
+    return ok;
+}

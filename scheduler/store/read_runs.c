@@ -199,31 +199,3 @@ bool read_live_run_count(struct read *read, const char *dag_id, int64_t *ret, st
     query_release(&query);
     return ok;
 }
-
-static void fill_known_date(struct query *query, void *row)
-{
-    struct known_date *known = row;
-
-    known->logical_date_us = query_column(query, 0);
-    if (!run_state_parse(word(query, 1), &known->state))
-        query->damaged = true;
-}
-
-bool read_known_dates(struct read *read, struct arena *arena, const char *dag_id, int64_t from_us,
-                      int64_t to_us, struct known_date **ret, size_t *ret_count, struct err *err)
-{
-    struct query query;
-    void *items = NULL;
-
-    query_init(&query, read, arena);
-    query_add(&query, "SELECT logical_date, state FROM run WHERE dag_id = ?"
-                      " AND logical_date BETWEEN ? AND ? ORDER BY logical_date");
-    query_bind_text(&query, dag_id);
-    query_bind_int(&query, from_us);
-    query_bind_int(&query, to_us);
-    bool ok = query_all(&query, sizeof(**ret), fill_known_date, &items, ret_count, err);
-    if (ok)
-        *ret = items;
-    query_release(&query);
-    return ok;
-}
