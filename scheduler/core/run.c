@@ -189,6 +189,7 @@ void run_enqueue(struct core *core, struct run *run)
 {
     assert(run->row.state == RUN_QUEUED);
     if (!is_due(core, run)) {
+        run->timer.kind = TIMER_RUN; /* one that has run before had another */
         timer_arm(core, &core->timers, &run->timer, run->row.run_after_us);
         return;
     }

@@ -39,13 +39,23 @@ static void check_rule_held(struct sim *sim, const struct stored_run *run,
                  trigger_rule_name(run->dag->tasks[row->task].trigger_rule));
 }
 
+/* Not because the run ends early, or a person says so. */
+static bool is_by_rule(const struct task_row *row)
+{
+    enum trigger_rule rule;
+    struct str reason = str_from(row->reason);
+
+    return str_starts(reason, STR("upstream_failed:")) ||
+           trigger_rule_parse(str_sub(reason, 0, str_find(reason, ':', 0)), &rule);
+}
+
 /* I1, the other way round: it ends unrun only when its rule can't hold any more. */
 static void check_rule_failed(struct sim *sim, const struct stored_run *run,
                               const struct task_row *row)
 {
     enum naive_verdict verdict = NAIVE_WAIT;
 
-    if (row->state != TASK_SKIPPED && row->state != TASK_UPSTREAM_FAILED)
+    if ((row->state != TASK_SKIPPED && row->state != TASK_UPSTREAM_FAILED) || !is_by_rule(row))
         return;
     verdict = look_verdict(run, row->task);
     if (verdict == NAIVE_WAIT || verdict == NAIVE_RUN)
@@ -55,11 +65,12 @@ static void check_rule_failed(struct sim *sim, const struct stored_run *run,
                  verdict == NAIVE_RUN ? "holds" : "is undecided");
 }
 
-/* C1: final states absorb. */
+/* C1: final states absorb, until a person says otherwise. */
 static void check_final_absorbs(struct sim *sim, const struct task_row *before,
                                 const struct task_row *row)
 {
-    if (task_state_is_final(before->state) && row->state != TASK_NONE)
+    if (task_state_is_final(before->state) && row->state != before->state &&
+        !(sim->cause != NULL && loop_is_change(sim->cause)))
         sim_fail(sim, "C1: run %lld: %s goes from %s to %s", (long long)row->run, row->task_id,
                  task_state_name(before->state), task_state_name(row->state));
 }
@@ -72,11 +83,15 @@ static void check_edge(struct sim *sim, const struct task_row *before, const str
                  task_state_name(before->state), task_state_name(row->state));
 }
 
-/* C3: numbers of tries only rise. */
+/* C3: numbers of tries only rise; but one that had not begun when it was cleared was none. */
 static void check_try_rises(struct sim *sim, const struct task_row *before,
                             const struct task_row *row)
 {
-    if (row->try_number < before->try_number)
+    int64_t least = row->state == TASK_NONE
+                        ? tries_of(sim, row->run, row->task, row->map_index)->last_try
+                        : before->try_number;
+
+    if (row->try_number < least)
         sim_fail(sim, "C3: run %lld: %s goes back from try %lld to %lld", (long long)row->run,
                  row->task_id, (long long)before->try_number, (long long)row->try_number);
 }
@@ -109,9 +124,12 @@ static void check_retry_helps(struct sim *sim, const struct task_row *row)
 static void check_gives_up(struct sim *sim, const struct stored_run *run,
                            const struct task_row *row)
 {
+    const struct attempt_row *last = last_attempt(sim, row);
     int64_t retries = run->dag->tasks[row->task].retries;
 
-    if (row->state != TASK_FAILED || !is_retryable(last_attempt(sim, row)))
+    if (row->state != TASK_FAILED || sim->cause == NULL ||
+        (sim->cause->kind != EVENT_ATTEMPT_ENDED && sim->cause->kind != EVENT_WORKER_GONE) ||
+        !is_retryable(last) || last->stop_reason != NULL || last->ended_at_us == 0)
         return;
     int64_t count = tries_of(sim, row->run, row->task, row->map_index)->count;
     if (count < 1 + retries)
@@ -128,7 +146,8 @@ static void check_max_active_tasks(struct sim *sim, const struct stored_run *run
     if (row->state != TASK_QUEUED)
         return;
     for (size_t i = 0; i < run->task_count; i++)
-        active += run->tasks[i].state == TASK_QUEUED || run->tasks[i].state == TASK_RUNNING;
+        active += run->tasks[i].state == TASK_QUEUED || run->tasks[i].state == TASK_RUNNING ||
+                  run->tasks[i].state == TASK_RESTARTING;
     if (active > run->dag->max_active_tasks)
         sim_fail(sim, "I3: run %lld: %s is the %lldth active task, of %lld allowed",
                  (long long)row->run, row->task_id, (long long)active,
@@ -148,6 +167,8 @@ static void check_task(struct sim *sim, const struct task_row *row)
     check_retry_helps(sim, row);
     check_gives_up(sim, run, row);
     check_max_active_tasks(sim, run, row);
+    if (row->state == TASK_NONE)
+        tries_of(sim, row->run, row->task, row->map_index)->count = 0; /* cleared */
     if (before->state == TASK_NONE) {
         check_rule_held(sim, run, row);
         check_rule_failed(sim, run, row);
@@ -251,6 +272,7 @@ static void check_run_end(struct sim *sim, const struct stored_run *run, const s
 
     if (!run_state_is_final(row->state) || run->row.state != RUN_RUNNING)
         return;
+    bool is_decided = row->doom != NULL || (sim->cause != NULL && loop_is_change(sim->cause));
     for (size_t i = 0; i < run->task_count; i++) {
         if (!task_state_is_final(run->tasks[i].state))
             sim_fail(sim, "I5: run %lld ends while %s is %s", (long long)row->id,
@@ -258,7 +280,7 @@ static void check_run_end(struct sim *sim, const struct stored_run *run, const s
         if (run->dag->tasks[run->tasks[i].task].downstream_count == 0)
             failed = failed || task_state_is_failed(run->tasks[i].state);
     }
-    if ((row->state == RUN_FAILED) != failed)
+    if (!is_decided && (row->state == RUN_FAILED) != failed)
         sim_fail(sim, "I5: run %lld ends as %s although %s leaf has failed", (long long)row->id,
                  run_state_name(row->state), failed ? "a" : "no");
 }
@@ -316,9 +338,10 @@ static void check_run(struct sim *sim, const struct run_row *row)
         sim_fail(sim, "C4: the unknown run %lld changes", (long long)row->id);
     check_run_edge(sim, &run->row, row);
     check_run_end(sim, run, row);
+    if (run->row.state == RUN_RUNNING)
+        return;
     check_max_active_runs(sim, row);
-    if (run->row.state == RUN_QUEUED)
-        check_may_start(sim, row);
+    check_may_start(sim, row);
 }
 
 /* A run is made when its interval is complete, and not before. */

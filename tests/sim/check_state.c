@@ -33,7 +33,7 @@ static void check_ready_starts(struct sim *sim, const struct stored_run *run,
 {
     const struct dag_task *spec = &run->dag->tasks[row->task];
 
-    if (room->workers[look_slot(spec)] &&
+    if (spec->max_active_tis_per_dag == 0 && room->workers[look_slot(spec)] &&
         spec->pool_slots <= room->pools[look_pool(sim, spec->pool)])
         sim_fail(sim, "L2: run %lld: %s could start and does not (%s)", (long long)row->run,
                  row->task_id, row->reason == NULL ? "no reason" : row->reason);
@@ -68,6 +68,15 @@ static void check_has_attempt(struct sim *sim, const struct task_row *row)
              task_state_name(row->state));
 }
 
+/* Of a run that ends early the last ones may still have to stop. */
+static bool has_attempts(const struct sim *sim, const struct stored_run *run)
+{
+    for (const struct token *token = sim->live; token != NULL; token = token->next)
+        if (token->run == run->row.id)
+            return true;
+    return false;
+}
+
 static void check_running(struct sim *sim, const struct stored_run *run, const struct room *room)
 {
     int64_t active = 0;
@@ -75,11 +84,11 @@ static void check_running(struct sim *sim, const struct stored_run *run, const s
 
     for (size_t i = 0; i < run->task_count; i++) {
         enum task_state state = run->tasks[i].state;
-        active += state == TASK_QUEUED || state == TASK_RUNNING;
+        active += state == TASK_QUEUED || state == TASK_RUNNING || state == TASK_RESTARTING;
         unfinished += !task_state_is_final(state);
     }
     /* I5: a run whose tasks have all ended has ended. */
-    if (unfinished == 0)
+    if (unfinished == 0 && !has_attempts(sim, run))
         sim_fail(sim, "I5: run %lld is running, and all its tasks have ended",
                  (long long)run->row.id);
     for (size_t i = 0; i < run->task_count; i++) {
@@ -90,7 +99,8 @@ static void check_running(struct sim *sim, const struct stored_run *run, const s
             check_ready_starts(sim, run, row, room);
         else if (row->state == TASK_UP_FOR_RETRY)
             check_retry_timer(sim, row);
-        else if (row->state == TASK_QUEUED || row->state == TASK_RUNNING)
+        else if (row->state == TASK_QUEUED || row->state == TASK_RUNNING ||
+                 row->state == TASK_RESTARTING)
             check_has_attempt(sim, row);
     }
 }

@@ -84,6 +84,73 @@ static void control(struct sim *sim)
                                                      : BACKFILL_PAUSE;
 }
 
+/* --- changes: clear, mark, cancel ------------------------------------------------------------ */
+
+/* Of one run that there is, or was; sometimes with those before or after it. */
+static bool choose_run(struct sim *sim, struct event_change *change)
+{
+    struct draws *draws = sim->draws;
+
+    if (sim->rows.run_count == 0)
+        return false;
+    const struct run_row *row = &sim->rows.runs[draw(draws, (uint32_t)sim->rows.run_count)].row;
+    change->dag_id = row->dag_id;
+    change->which.run_id = row->run_id;
+    if (row->logical_date_us == 0)
+        return true;
+    change->which.include_past = draw(draws, 8) == 1;
+    change->which.include_future = draw(draws, 8) == 1;
+    return true;
+}
+
+static void choose_tasks(struct sim *sim, struct task_choice *choice)
+{
+    struct draws *draws = sim->draws;
+    struct task_name *names = NULL;
+
+    choice->only_failed = draw(draws, 5) == 1;
+    choice->only_running = draw(draws, 8) == 1;
+    if (draw(draws, 4) == 1)
+        return;
+    choice->count = draw_between(draws, 1, 3);
+    names = arena_alloc_array(&sim->arena, choice->count, sizeof(*names));
+    for (size_t i = 0; i < choice->count; i++)
+        names[i] = (struct task_name){arena_printf(&sim->arena, "t%u", draw(draws, 12)),
+                                      CHOICE_EVERY_INDEX};
+    choice->names = names;
+    choice->upstream = draw(draws, 4) == 1;
+    choice->downstream = draw(draws, 2) == 1;
+}
+
+static void change(struct sim *sim)
+{
+    static const enum task_state states[] = {TASK_SUCCESS, TASK_FAILED, TASK_SKIPPED};
+    static const enum run_state run_states[] = {RUN_QUEUED, RUN_SUCCESS, RUN_FAILED};
+    static const enum event_kind kinds[] = {EVENT_CLEAR, EVENT_CLEAR, EVENT_MARK_TASKS,
+                                            EVENT_MARK_RUN};
+    struct draws *draws = sim->draws;
+    struct event_change change = {.by = "sim"};
+    enum event_kind kind = kinds[draw(draws, 4)];
+
+    if (!choose_run(sim, &change))
+        return;
+    sim->changes_left--;
+    if (kind == EVENT_MARK_RUN) {
+        change.has_run_state = true;
+        change.is_cancel = draw(draws, 3) == 1;
+        change.run_state = change.is_cancel ? RUN_FAILED : run_states[draw(draws, 3)];
+    } else {
+        choose_tasks(sim, &change.tasks);
+        change.is_cancel = kind == EVENT_MARK_TASKS && draw(draws, 3) == 1;
+        change.task_state = change.is_cancel ? TASK_FAILED : states[draw(draws, 3)];
+        change.refuse_running = draw(draws, 4) == 1;
+        change.on_latest_version = kind == EVENT_CLEAR && draw(draws, 4) == 1;
+    }
+    clients_ask(sim, kind, PROMISE_NOTHING)->as.change = change;
+}
+
+/* --- DAGs and pools -------------------------------------------------------------------------- */
+
 static void set_paused(struct sim *sim, const char *dag_id, bool is_paused)
 {
     struct event *event = clients_ask(sim, EVENT_DAG_SET_PAUSED, PROMISE_NOTHING);
@@ -132,6 +199,8 @@ void clients_tick(struct sim *sim)
         backfill(sim);
     if (draw_chance(draws, knobs->control))
         control(sim);
+    if (sim->changes_left > 0 && draw_chance(draws, knobs->change))
+        change(sim);
     if (draw_chance(draws, knobs->dag_pause))
         set_paused(sim, pick(sim)->dag_id, draw(draws, 2) == 1);
     if (draw_chance(draws, knobs->pool_resize))
@@ -170,10 +239,12 @@ bool clients_end(struct sim *sim)
     if (!backfills_are_over(sim))
         return false;
     for (size_t i = 0; i < sim->dag_count; i++) {
-        if (sim->dags[i].file == NULL)
-            continue;
-        put_file(sim, &sim->dags[i], NULL);
-        set_paused(sim, sim->dags[i].dag_id, false);
+        /* Failed runs in a row may pause it again. */
+        const struct dag_row *row = look_dag(sim, sim->dags[i].dag_id);
+        if (row != NULL && row->is_paused)
+            set_paused(sim, sim->dags[i].dag_id, false);
+        if (sim->dags[i].file != NULL)
+            put_file(sim, &sim->dags[i], NULL);
     }
     return true;
 }

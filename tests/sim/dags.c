@@ -77,7 +77,20 @@ static void fill_task(struct sim *sim, struct dag *dag, uint32_t index)
     task->retry_delay_us = draw(draws, 40) * US_PER_SECOND;
     task->retry_backoff = !sim->is_plain && draw_chance(draws, 40) ? 2 : 0;
     task->max_retry_delay_us = US_PER_MINUTE;
+    task->max_active_tis_per_dag =
+        !sim->is_plain && draw(draws, 16) == 1 ? draw_between(draws, 1, 2) : 0;
     task->execution_timeout_us = draw_chance(draws, 30) ? 30 * US_PER_SECOND : 0;
+}
+
+/* What may end runs before their time, and stop further ones. */
+static void fill_ends(struct sim *sim, struct dag *dag)
+{
+    if (sim->is_plain)
+        return;
+    dag->fail_fast = draw(sim->draws, 8) == 1;
+    dag->dagrun_timeout_us =
+        draw(sim->draws, 8) == 1 ? draw_between(sim->draws, 30, 250) * US_PER_SECOND : 0;
+    dag->max_failed_in_row = draw(sim->draws, 10) == 1 ? draw_between(sim->draws, 1, 3) : 0;
 }
 
 static void fill_schedule(struct sim *sim, struct dag *dag)
@@ -114,6 +127,7 @@ struct dag *sim_dag_make(struct sim *sim, const char *dag_id)
     for (uint32_t i = 0; i < dag->task_count; i++)
         fill_task(sim, dag, i);
     link_tasks(sim, dag);
+    fill_ends(sim, dag);
     fill_schedule(sim, dag);
     return dag;
 }

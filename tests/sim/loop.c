@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
 
@@ -123,12 +124,15 @@ static void store(struct sim *sim, const struct turn *turn)
 {
     size_t event = 0;
 
+    sim->cause = NULL;
     for (size_t i = 0; i <= sim->out.count; i++) {
-        for (; event < turn->count && turn->begun[event] <= i; event++)
+        for (; event < turn->count && turn->begun[event] <= i; event++) {
+            sim->cause = &turn->events[event];
             if (turn->events[event].kind == EVENT_POOL_SET)
                 set_pool(sim, &turn->events[event]);
             else if (turn->gave_back[event])
                 token_get(sim, turn->events[event].as.attempt_ended.token)->was_given_back = true;
+        }
         if (i == sim->out.count)
             break;
         const struct decision *decision = &sim->out.items[i];
@@ -184,11 +188,25 @@ static bool commit(struct sim *sim, const struct turn *turn)
 
 /* --- the turn -------------------------------------------------------------------------------- */
 
+bool loop_is_change(const struct event *event)
+{
+    return event->kind == EVENT_CLEAR || event->kind == EVENT_MARK_TASKS ||
+           event->kind == EVENT_MARK_RUN;
+}
+
 /* What the core must know of the store before it handles a command. */
-static void prepare(struct sim *sim, struct event *event)
+static void prepare(struct sim *sim, struct turn *turn, struct event *event)
 {
     struct event_trigger *trigger = &event->as.trigger;
+    struct event_change *change = &event->as.change;
 
+    if (loop_is_change(event)) {
+        turn->chosen[turn->count] =
+            rows_choose(&sim->rows, sim->core, change->dag_id, &change->which, &change->run_count);
+        change->runs = turn->chosen[turn->count];
+        for (size_t i = 0; i < change->run_count && sim->changed_count < SIM_CHANGED_MAX; i++)
+            sim->changed[sim->changed_count++] = change->runs[i].row.id;
+    }
     if (event->kind != EVENT_TRIGGER)
         return;
     for (size_t i = 0; i < sim->rows.run_count; i++) {
@@ -227,7 +245,7 @@ static void step(struct sim *sim, struct turn *turn, struct event *event)
     size_t begun = sim->out.count;
 
     event->now_us = sim->now_us;
-    prepare(sim, event);
+    prepare(sim, turn, event);
     core_step(sim->core, event, &sim->out);
     if (event->kind == EVENT_WORKER_UP)
         count_on(sim, event->as.worker_up.instance, true);
@@ -252,20 +270,35 @@ static void step_tick(struct sim *sim, struct turn *turn)
     step(sim, turn, &tick);
 }
 
-/* One turn with the first `count` events of the inbox; false if the scheduler died. */
+static void release(struct turn *turn)
+{
+    for (size_t i = 0; i < turn->count; i++) {
+        for (size_t k = 0; turn->chosen[i] != NULL && k < turn->events[i].as.change.run_count; k++)
+            free((void *)(uintptr_t)turn->chosen[i][k].attempts);
+        free(turn->chosen[i]);
+    }
+}
+
+/* One turn with up to `count` events of the inbox; false if the scheduler died. A change reads
+ * rows, which must be as the core has them: it comes first in its turn. */
 static bool run_turn(struct sim *sim, size_t count)
 {
     struct turn turn = {0};
+    size_t done = 0;
 
     replay_begin(sim);
+    if (count > 0 && loop_is_change(&sim->inbox[0]))
+        step(sim, &turn, &sim->inbox[done++]);
     if (core_next_wakeup(sim->core) <= sim->now_us)
         step_tick(sim, &turn);
-    for (size_t i = 0; i < count; i++)
-        step(sim, &turn, &sim->inbox[i]);
+    while (done < count && (!loop_is_change(&sim->inbox[done]) || sim->out.count == 0))
+        step(sim, &turn, &sim->inbox[done++]);
     replay_end(sim, &turn);
-    sim->inbox_count -= count;
-    memmove(sim->inbox, sim->inbox + count, sim->inbox_count * sizeof(*sim->inbox));
-    return commit(sim, &turn);
+    sim->inbox_count -= done;
+    memmove(sim->inbox, sim->inbox + done, sim->inbox_count * sizeof(*sim->inbox));
+    bool is_up = commit(sim, &turn);
+    release(&turn);
+    return is_up;
 }
 
 /* --- birth and death ------------------------------------------------------------------------- */

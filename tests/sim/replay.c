@@ -55,7 +55,6 @@ static void introduce(struct sim *sim, uint32_t index, struct decisions *out)
 void replay_begin(struct sim *sim)
 {
     struct decisions out = {0};
-    struct core_want wants[SIM_WANTS_MAX];
 
     /* What was due before the clock was set back goes on in the one, and waits in the other. */
     if (!draw_chance(sim->draws, sim->knobs.replay) || sim->committed_us == 0 ||
@@ -68,9 +67,6 @@ void replay_begin(struct sim *sim)
         if (sim->workers[i].is_counted)
             introduce(sim, i, &out);
     expect_nothing(sim, &out, "a worker");
-    /* The loop asks before it ticks, which moves what is due. */
-    if (core_next_wakeup(sim->core) <= sim->now_us)
-        (void)core_wants(sim->shadow, sim->now_us, wants, SIM_WANTS_MAX);
     decisions_release(&out);
 }
 
@@ -104,6 +100,9 @@ static void describe(const struct decision *decision, struct buf *line)
             (long long)decision->as.dag.version_number, decision->as.dag.is_paused ? " paused" : "",
             decision->as.dag.is_stale ? " stale" : "", (long long)decision->as.dag.last_tick_us);
         break;
+    case DECIDE_STOP: /* it may have started in this turn, under another token */
+        buf_add_text(line, "stop");
+        break;
     case DECIDE_VERSION:
     case DECIDE_EXPAND:
     case DECIDE_ATTEMPT_AGAIN:
@@ -111,7 +110,6 @@ static void describe(const struct decision *decision, struct buf *line)
     case DECIDE_ATTEMPT:
     case DECIDE_BACKFILL_NEW:
     case DECIDE_BACKFILL:
-    case DECIDE_STOP:
     case DECIDE_ACK:
     case DECIDE_REPLY:
         decision_describe(decision, line);
@@ -163,6 +161,7 @@ static void compare_all(struct sim *sim, size_t count, const struct decisions *r
 
 void replay_end(struct sim *sim, const struct turn *turn)
 {
+    struct core_want wants[SIM_WANTS_MAX];
     struct decisions out = {0};
     size_t i = 0;
 
@@ -172,8 +171,12 @@ void replay_end(struct sim *sim, const struct turn *turn)
      * may differ. */
     for (; i < turn->count && turn->events[i].kind != EVENT_WORKER_GONE &&
            turn->events[i].kind != EVENT_WORKER_UP && !turn->gave_back[i];
-         i++)
+         i++) {
+        /* The loop asks before it ticks, which moves what is due. */
+        if (turn->events[i].kind == EVENT_TICK)
+            (void)core_wants(sim->shadow, sim->now_us, wants, SIM_WANTS_MAX);
         core_step(sim->shadow, &turn->events[i], &out);
+    }
     compare_all(sim, i < turn->count ? turn->begun[i] : sim->out.count, &out);
     decisions_release(&out);
     drop(sim);

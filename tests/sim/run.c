@@ -78,6 +78,7 @@ static void draw_knobs(struct sim *sim)
     knobs->trigger = 2 + knob(sim, 24);
     knobs->backfill = knob(sim, 12);
     knobs->control = knob(sim, 12);
+    knobs->change = knob(sim, 10);
     knobs->fail = knob(sim, 96);
     knobs->skip = knob(sim, 32);
     knobs->seconds_max = draw_between(sim->draws, 1, 12);
@@ -101,6 +102,7 @@ static void set_up(struct sim *sim)
     }
     sim->triggers_left = 8;
     sim->backfills_left = 3;
+    sim->changes_left = 20;
 }
 
 /* Jumps are of seconds, minutes or hours, forth and back. */

@@ -28,6 +28,7 @@
 #define SIM_SEATS_MAX 4
 #define SIM_POOLS_MAX 4
 #define SIM_WANTS_MAX 64
+#define SIM_CHANGED_MAX 2048
 
 /* What may happen, and how often: in 256 ticks, messages or commits. Each world draws its own. */
 struct knobs {
@@ -50,7 +51,8 @@ struct knobs {
     uint32_t trigger;
     uint32_t backfill;
     uint32_t control;
-    uint32_t fail; /* of attempts */
+    uint32_t change; /* clear, mark, cancel */
+    uint32_t fail;   /* of attempts */
     uint32_t skip;
     uint32_t seconds_max; /* per tick */
     uint32_t duration_max;
@@ -155,7 +157,8 @@ struct sim_dag {
 struct turn {
     struct event events[TURN_EVENTS_MAX];
     size_t begun[TURN_EVENTS_MAX];
-    bool gave_back[TURN_EVENTS_MAX]; /* an attempt, unstarted */
+    bool gave_back[TURN_EVENTS_MAX];          /* an attempt, unstarted */
+    struct run_rows *chosen[TURN_EVENTS_MAX]; /* of a change */
     size_t count;
 };
 
@@ -197,8 +200,9 @@ struct sim {
     int64_t latest_commit_us;
     struct core_want wants[SIM_WANTS_MAX];
     struct known_run known[SIM_WANTS_MAX];
-    struct core *shadow; /* rebuilt from the rows, to be compared at the end of the turn */
-    struct tries *tries; /* check_rows.c */
+    const struct event *cause; /* of the decision that is checked; NULL = recovery */
+    struct core *shadow;       /* rebuilt from the rows, to be compared at the end of the turn */
+    struct tries *tries;       /* check_rows.c */
 
     struct core_pool pools[SIM_POOLS_MAX];
     size_t pool_count;
@@ -220,8 +224,11 @@ struct sim {
     struct promise *promises;
     size_t promise_count;
     size_t promise_capacity;
+    int64_t changed[SIM_CHANGED_MAX]; /* runs that were cleared or marked */
+    size_t changed_count;
     int triggers_left;
     int backfills_left;
+    int changes_left;
 
     jmp_buf *failed;
     char failure[1024];
@@ -246,6 +253,7 @@ void clients_load(struct sim *sim, struct sim_dag *file);
 bool clients_end(struct sim *sim); /* once backfills are over: no more runs; then true */
 
 /* loop.c */
+bool loop_is_change(const struct event *event); /* clear or mark */
 struct event *loop_inbox(struct sim *sim, enum event_kind kind);
 void loop_start(struct sim *sim);
 void loop_crash(struct sim *sim);
