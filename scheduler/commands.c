@@ -80,15 +80,15 @@ bool read_id(struct reader *reader, const char *key, bool required, const char *
 }
 
 /* conf becomes JSON text again: it is stored as it is. */
-static bool read_conf(struct reader *reader, const char **ret)
+static bool read_object(struct reader *reader, const char *key, const char **ret)
 {
-    const json_t *value = json_object_get(reader->document, "conf");
+    const json_t *value = json_object_get(reader->document, key);
     struct buf text = {0};
 
     if (value == NULL || json_is_null(value))
         return true;
     if (!json_is_object(value))
-        return bad(reader, "conf", "an object");
+        return bad(reader, key, "an object");
     json_dump_canonical(value, &text);
     *ret = arena_strdup(&reader->scheduler->turn_arena, buf_text(&text));
     buf_release(&text);
@@ -102,6 +102,18 @@ static bool read_set_paused(struct reader *reader, struct event *event)
     event->kind = EVENT_DAG_SET_PAUSED;
     return read_id(reader, "dag_id", true, &event->as.set_paused.dag_id) &&
            read_bool(reader, "is_paused", &event->as.set_paused.is_paused);
+}
+
+static bool read_asset_event(struct reader *reader, struct event *event)
+{
+    struct event_asset *asset = &event->as.asset;
+
+    event->kind = EVENT_ASSET;
+    if (!read_string(reader, "asset", &asset->asset) ||
+        !read_string(reader, "partition", &asset->partition) ||
+        !read_object(reader, "extra", &asset->extra))
+        return false;
+    return asset->asset != NULL || bad(reader, "asset", "the name of an asset");
 }
 
 static bool read_trigger(struct reader *reader, struct event *event)
@@ -118,7 +130,8 @@ static bool read_trigger(struct reader *reader, struct event *event)
               read_time(reader, "run_after", &trigger->run_after_us) &&
               read_string(reader, "note", &trigger->note) &&
               read_bool(reader, "force", &trigger->is_forced) &&
-              read_string(reader, "triggered_by", &by) && read_conf(reader, &trigger->conf);
+              read_string(reader, "triggered_by", &by) &&
+              read_object(reader, "conf", &trigger->conf);
     if (!ok)
         return false;
     if ((trigger->interval_start_us == 0) != (trigger->interval_end_us == 0))
@@ -173,7 +186,7 @@ static bool read_backfill_create(struct reader *reader, struct event *event)
         read_bool(reader, "run_backwards", &create->run_backwards) &&
         read_tasks(reader, &create->tasks) && read_bool(reader, "upstream", &create->upstream) &&
         read_bool(reader, "downstream", &create->downstream) &&
-        read_on_failure(reader, &create->on_failure) && read_conf(reader, &create->conf);
+        read_on_failure(reader, &create->on_failure) && read_object(reader, "conf", &create->conf);
     if (!ok)
         return false;
     if (create->max_active_runs < 1)
@@ -213,6 +226,7 @@ struct command {
 
 static const struct command commands[] = {
     {"set_paused",       read_set_paused      },
+    {"asset_event",      read_asset_event     },
     {"trigger",          read_trigger         },
     {"backfill_create",  read_backfill_create },
     {"backfill_control", read_backfill_control},

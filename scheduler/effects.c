@@ -207,6 +207,11 @@ static void act(struct batch *batch, const struct decision *decision)
     case DECIDE_ATTEMPT:
     case DECIDE_BACKFILL_NEW:
     case DECIDE_BACKFILL:
+    case DECIDE_ASSET_EVENT:
+    case DECIDE_ASSET_SEEN:
+    case DECIDE_ASSET_WAIT:
+    case DECIDE_ASSET_TAKEN:
+    case DECIDE_ASSET_DROPPED:
         return; /* durable: the store's */
     case DECIDE_ACK:
         return; /* after all others */

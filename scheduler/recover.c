@@ -166,6 +166,7 @@ static struct core *make_core(const struct scheduler *scheduler)
         .last_version_id = identity.last_version_id,
         .last_run_id = identity.last_run_id,
         .last_backfill_id = identity.last_backfill_id,
+        .last_asset_event_id = identity.last_asset_event_id,
     };
 
     for (size_t i = 0; i < settings->pool_count; i++)
@@ -173,6 +174,28 @@ static struct core *make_core(const struct scheduler *scheduler)
     struct core *core = core_new(&config);
     free(pools);
     return core;
+}
+
+static bool on_asset_wait(void *context, const struct asset_wait_row *row, struct err *err)
+{
+    (void)err;
+    core_restore_asset_wait(context, row);
+    return true;
+}
+
+static bool on_asset_event(void *context, const struct asset_event_row *row, struct err *err)
+{
+    (void)err;
+    core_restore_asset_event(context, row);
+    return true;
+}
+
+/* A scheduler of one DAG tells nobody of updates: those are for the next one of all. */
+static bool load_assets(struct scheduler *scheduler, struct err *err)
+{
+    return scheduler->only_dag_id != NULL ||
+           (store_load_asset_waits(scheduler->store, on_asset_wait, scheduler->core, err) &&
+            store_load_unseen_asset_events(scheduler->store, on_asset_event, scheduler->core, err));
 }
 
 static void on_foreign_token(void *context, const char *token)
@@ -198,6 +221,7 @@ bool scheduler_recover(struct scheduler *scheduler, struct err *err)
     scheduler->core = make_core(scheduler);
     scheduler->foreign_tokens = json_object();
     bool ok = store_load_dags(scheduler->store, only, on_dag, &recovery, err) &&
+              load_assets(scheduler, err) &&
               store_load_live_backfills(scheduler->store, only, on_backfill, &recovery, err) &&
               store_load_live_runs(scheduler->store, only, on_run, &recovery, err) &&
               (only == NULL || store_load_foreign_tokens(scheduler->store, only, on_foreign_token,

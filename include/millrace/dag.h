@@ -19,6 +19,16 @@ enum schedule_kind {
     SCHEDULE_EVERY,
     SCHEDULE_ONCE,
     SCHEDULE_CONTINUOUS, /* the next run as soon as the last has ended */
+    SCHEDULE_ASSETS,     /* when assets have been updated */
+};
+
+/* The condition of an asset schedule: a tree in prefix order. */
+enum asset_node_kind { ASSET_IS_NEW, ASSET_ALL, ASSET_ANY };
+
+struct asset_node {
+    enum asset_node_kind kind;
+    uint32_t asset; /* ASSET_IS_NEW: index in schedule.assets */
+    uint32_t size;  /* nodes of this subtree, itself included */
 };
 
 struct schedule {
@@ -26,6 +36,12 @@ struct schedule {
     const char *text;        /* as written: "0 2 * * *", "@daily", "every 15m"; NULL for none */
     const struct cron *cron; /* SCHEDULE_CRON */
     int64_t every_us;        /* SCHEDULE_EVERY */
+
+    /* SCHEDULE_ASSETS */
+    const char *const *assets; /* the names in the condition, each once */
+    uint32_t asset_count;
+    const struct asset_node *condition;
+    bool per_partition; /* a run for each partition that all it needs was updated of */
 };
 
 /* How a task waits for something outside of its DAG (sensors). */
@@ -112,9 +128,12 @@ struct dag_task {
     int64_t priority_weight; /* as written */
     enum weight_rule weight_rule;
     int64_t priority_weight_total; /* own + what the weight rule adds, clamped to int32 */
-    bool cache;                    /* an unchanged output may stand for the work */
-    bool outputs_used;             /* some template of the DAG reads tasks.<this>.outputs */
-    uint32_t line;                 /* where the task begins in the file */
+    const char *const *outlets;    /* assets that its success updates … */
+    uint32_t outlet_count;
+    bool updates_target; /* … or, where it names none, the dataset that it publishes */
+    bool cache;          /* an unchanged output may stand for the work */
+    bool outputs_used;   /* some template of the DAG reads tasks.<this>.outputs */
+    uint32_t line;       /* where the task begins in the file */
 };
 
 struct dag {

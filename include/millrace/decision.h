@@ -25,6 +25,11 @@ enum decision_kind {
     DECIDE_ATTEMPT,       /* update */
     DECIDE_BACKFILL_NEW,  /* insert */
     DECIDE_BACKFILL,      /* update */
+    DECIDE_ASSET_EVENT,   /* insert */
+    DECIDE_ASSET_SEEN,    /* all unseen asset events have been seen */
+    DECIDE_ASSET_WAIT,    /* insert */
+    DECIDE_ASSET_TAKEN,   /* a run was made for what its DAG waited with: of one partition */
+    DECIDE_ASSET_DROPPED, /* a DAG does not wait for an asset any more */
     /* acts, after the commit */
     DECIDE_START, /* send the attempt to its worker; may be repeated for one token */
     DECIDE_STOP,  /* tell the worker to end the attempt */
@@ -81,6 +86,13 @@ struct decision {
             const char *reason; /* STOP only */
         } token;
         struct decision_reply reply;
+        struct asset_event_row asset_event;
+        struct asset_wait_row asset_wait; /* WAIT; DROPPED: dag_id and asset (NULL = all) */
+        struct {
+            const char *dag_id;
+            const char *partition;
+            int64_t run;
+        } asset_taken;
     } as;
 };
 

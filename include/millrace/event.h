@@ -22,6 +22,7 @@ enum event_kind {
     EVENT_CLEAR,            /* command: task instances are to run again */
     EVENT_MARK_TASKS,       /* command: task instances get a state from outside */
     EVENT_MARK_RUN,         /* command: a run gets a state, or a note, from outside */
+    EVENT_ASSET,            /* command: an asset was updated by somebody outside */
     EVENT_WORKER_UP,        /* a worker (re)connected and told what it has */
     EVENT_WORKER_GONE,      /* proof that a worker instance no longer exists */
     EVENT_ATTEMPT_STARTED,
@@ -77,9 +78,15 @@ struct event_trigger {
     const char *conf;     /* JSON object; NULL = {} */
     const char *note;
     enum triggered_by triggered_by;
-    bool is_forced;            /* no unchanged output stands for the work */
+    bool is_forced;           /* no unchanged output stands for the work */
     bool run_id_exists;       /* looked up in the store by the loop */
     bool logical_date_exists; /* likewise */
+};
+
+struct event_asset {
+    const char *asset;
+    const char *partition; /* NULL = none */
+    const char *extra;     /* a JSON object; NULL = {} */
 };
 
 struct event_backfill_create {
@@ -189,6 +196,7 @@ struct event {
             bool is_paused;
         } set_paused;
         struct event_trigger trigger;
+        struct event_asset asset;
         struct event_backfill_create backfill_create;
         struct event_backfill_control backfill_control;
         struct {

@@ -30,6 +30,7 @@
  *     set_paused       {dag_id, is_paused}
  *     trigger          {dag_id, run_id?, logical_date?, interval_start?, interval_end?, run_after?,
  *                       conf?, note?, force?, triggered_by}
+ *     asset_event      {asset, partition?, extra?}   an update by somebody outside
  *     backfill_create  {dag_id, from, to, max_active_runs, reprocess, run_backwards, conf?, tasks?,
  *                       upstream?, downstream?, on_failure?}
  *     backfill_control {backfill, action: pause|unpause|cancel|retry|set, max_active_runs?,

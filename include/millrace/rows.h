@@ -102,6 +102,32 @@ struct attempt_row {
     const char *datasets;
 };
 
+/* An update of an asset. */
+struct asset_event_row {
+    int64_t id;
+    const char *asset;
+    int64_t at_us;
+    int64_t run; /* what made it: 0 = somebody outside */
+    uint32_t task;
+    int32_t map_index;
+    const char *dag_id; /* NULL from outside, like the next two */
+    const char *run_id;
+    const char *task_id;
+    const char *partition; /* "dt=2026-01-01"; "" = none */
+    const char *extra;     /* a JSON object: what was published, or what the outside says */
+    bool is_unseen; /* made by a scheduler of one DAG: those that wait for it are to be told */
+};
+
+/* An update that a DAG has not had a run for. */
+struct asset_wait_row {
+    const char *dag_id;
+    const char *asset;
+    const char *partition; /* of the event, where the DAG has a run per partition; else "" */
+    int64_t event;
+    const char *extra; /* of the event, as are the next two; only when it is loaded */
+    const char *event_partition;
+};
+
 struct backfill_row {
     int64_t id;
     const char *dag_id;

@@ -18,7 +18,8 @@ struct task_kind {
     const char *doc;
     enum task_class class;
     const struct option_table *options; /* of `with` */
-    int version; /* raised when the same options and inputs give another output than before */
+    bool publishes; /* its target is an asset, its outputs say `dataset` and `partition` */
+    int version;    /* raised when the same options and inputs give another output than before */
 
     /* What the table can't say (columns named twice, a window without a time column, …): adds its
      * findings. `with` may be NULL. The function may be NULL. */

@@ -225,6 +225,8 @@ static void end_attempt(struct core *core, struct attempt_live *attempt, struct 
         task_stopped(core, task);
     else
         task_after(core, task, ending, reason);
+    if (!was_stopped && ending->outcome == OUTCOME_SUCCESS)
+        assets_task_succeeded(core, task, attempt->row.outputs);
     if (!PLANTED(LOST_WAKE_UP))
         ready_run_limit(task->run);
     if (was_stopped)

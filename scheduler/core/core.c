@@ -16,6 +16,7 @@ struct core *core_new(const struct core_config *config)
     core->last_version_id = config->last_version_id;
     core->last_run_id = config->last_run_id;
     core->last_backfill_id = config->last_backfill_id;
+    core->last_asset_event_id = config->last_asset_event_id;
     core->timers.before = timer_is_before;
     core->dag_timers.before = timer_is_before;
     for (size_t i = 0; i < config->pool_count; i++)
@@ -43,6 +44,7 @@ void core_free(struct core *core)
         backfill_free(core, core->backfills);
     while (core->dags != NULL)
         dags_free(core, core->dags);
+    assets_free(core);
     workers_free(core);
     ready_free(core);
     heap_release(&core->timers);
@@ -68,8 +70,9 @@ static void finish(struct core *core)
 {
     do {
         tasks_settle(core);
+        assets_make_runs(core);
         ready_dispatch(core);
-    } while (waits_settle(core));
+    } while (waits_settle(core) || core->updated != NULL);
     for (size_t i = 0; i < core->fresh_count; i++)
         if (core->fresh[i]->is_fresh)
             task_tell_scheduled(core, core->fresh[i], ready_why(core, core->fresh[i]));
@@ -144,6 +147,9 @@ void core_step(struct core *core, const struct event *event, struct decisions *o
         break;
     case EVENT_MARK_RUN:
         change_mark_run(core, event);
+        break;
+    case EVENT_ASSET:
+        assets_updated(core, event);
         break;
     case EVENT_WORKER_UP:
         workers_up(core, &event->as.worker_up);

@@ -25,6 +25,7 @@ struct core_config {
     int64_t last_version_id; /* highest row ids in the store, from which the core goes on */
     int64_t last_run_id;
     int64_t last_backfill_id;
+    int64_t last_asset_event_id;
 };
 
 struct core *core_new(const struct core_config *config);
@@ -41,6 +42,9 @@ void core_restore_run(struct core *core, const struct run_row *row, struct dag *
 /* In its place for a run whose version can't be read any more: core_restored() ends it as failed.
  */
 void core_restore_unreadable_run(struct core *core, const struct run_row *row, const char *reason);
+/* What DAGs wait with, and the events that no scheduler of all DAGs has seen; after the DAGs. */
+void core_restore_asset_wait(struct core *core, const struct asset_wait_row *row);
+void core_restore_asset_event(struct core *core, const struct asset_event_row *row);
 void core_restored(struct core *core, int64_t now_us, struct decisions *out);
 
 /* Handles one event; appends to `out`. */

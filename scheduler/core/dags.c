@@ -29,6 +29,7 @@ struct dag_entry *dags_add(struct core *core, const char *dag_id)
 void dags_free(struct core *core, struct dag_entry *entry)
 {
     HASH_DEL(core->dags, entry);
+    assets_release(core, entry);
     heap_release(&entry->queued);
     dag_unref(entry->current);
     arena_release(&entry->arena);
@@ -93,6 +94,7 @@ static bool has_room(const struct dag_entry *entry)
 
 void dags_touch(struct core *core, struct dag_entry *entry)
 {
+    assets_touch(core, entry);
     timer_disarm(&core->dag_timers, &entry->timer);
     if (!makes_runs(core, entry)) {
         set_due(core, entry, false);
@@ -140,6 +142,7 @@ static void set_version(struct core *core, struct dag_entry *entry, struct dag *
     if (entry->current != NULL)
         retire_dag(core, entry->current);
     entry->current = dag_ref(dag);
+    assets_subscribe(core, entry);
     entry->row.version_id = ++core->last_version_id;
     entry->row.version_number++;
     decision = decisions_add(core->out, DECIDE_VERSION);

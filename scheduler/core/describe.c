@@ -109,6 +109,25 @@ void decision_describe(const struct decision *decision, struct buf *out)
     case DECIDE_BACKFILL:
         add_backfill(out, "backfill", &decision->as.backfill);
         break;
+    case DECIDE_ASSET_EVENT:
+        buf_printf(out, "asset %s updated", decision->as.asset_event.asset);
+        if (decision->as.asset_event.partition[0] != '\0')
+            buf_printf(out, " (%s)", decision->as.asset_event.partition);
+        break;
+    case DECIDE_ASSET_SEEN:
+        buf_add_text(out, "asset events seen");
+        break;
+    case DECIDE_ASSET_WAIT:
+        buf_printf(out, "%s has news of %s", decision->as.asset_wait.dag_id,
+                   decision->as.asset_wait.asset);
+        break;
+    case DECIDE_ASSET_TAKEN:
+        buf_printf(out, "%s takes its news", decision->as.asset_taken.dag_id);
+        break;
+    case DECIDE_ASSET_DROPPED:
+        buf_printf(out, "%s drops its news of %s", decision->as.asset_wait.dag_id,
+                   decision->as.asset_wait.asset == NULL ? "all" : decision->as.asset_wait.asset);
+        break;
     case DECIDE_START:
         buf_printf(out, "start r%lld %s", (long long)decision->as.start.run.id,
                    decision->as.start.task->task_id);

@@ -191,18 +191,54 @@ struct run {
     UT_hash_handle hh_date;
 };
 
+/* An asset that DAGs wait for. */
+struct asset {
+    char *name;
+    struct asset_reader *readers;
+    UT_hash_handle hh;
+};
+
+/* One DAG among those that wait for an asset. */
+struct asset_reader {
+    struct asset *asset;
+    struct dag_entry *entry;
+    uint32_t index;                /* of the asset in the DAG's schedule */
+    struct asset_reader *previous; /* on the asset's list */
+    struct asset_reader *next;
+};
+
+/* The updates that a DAG has had no run for: of one partition, or of all. */
+struct asset_batch {
+    char *partition;              /* "" = of all */
+    uint32_t *counts;             /* updates of each asset of the schedule */
+    json_t *latest;               /* asset → what its latest update said */
+    bool is_complete;             /* the schedule's condition holds */
+    struct asset_batch *previous; /* among the entry's complete ones, oldest first */
+    struct asset_batch *next;
+    UT_hash_handle hh; /* by partition */
+};
+
 struct dag_entry {
     struct dag_row row; /* strings live in the arena or in `current` */
     struct arena arena;
     char *pause_reason; /* what row.pause_reason points to */
     struct dag *current;
-    int64_t live_runs;         /* queued or running, without those of backfills */
-    int64_t running_runs;      /* of these */
-    struct heap queued;        /* runs that may start */
-    struct task_limit *limits; /* of its tasks */
-    bool is_starting;          /* within dags_start_runs() */
-    struct backfill *backfill; /* the one that is not completed, or NULL */
-    struct timer timer;        /* in core->dag_timers: its next interval's end */
+    int64_t live_runs;          /* queued or running, without those of backfills */
+    int64_t running_runs;       /* of these */
+    struct heap queued;         /* runs that may start */
+    struct task_limit *limits;  /* of its tasks */
+    bool is_starting;           /* within dags_start_runs() */
+    struct backfill *backfill;  /* the one that is not completed, or NULL */
+    struct asset_reader *reads; /* one per asset of its schedule, an array */
+    uint32_t read_count;
+    char *condition; /* text of the schedule that they are of; NULL = none */
+    bool per_partition;
+    struct asset_batch *batches;  /* by partition */
+    struct asset_batch *complete; /* those that a run can be made for */
+    bool is_updated;              /* on core->updated */
+    struct dag_entry *updated_previous;
+    struct dag_entry *updated_next;
+    struct timer timer; /* in core->dag_timers: its next interval's end */
     bool is_due;
     struct dag_entry *due_previous;
     struct dag_entry *due_next;
@@ -269,6 +305,7 @@ struct core {
     int64_t last_version_id;
     int64_t last_run_id;
     int64_t last_backfill_id;
+    int64_t last_asset_event_id;
     uint64_t token_count;
     uint64_t trigger_count;
     uint64_t timer_count;
@@ -288,6 +325,11 @@ struct core {
     struct heap dag_timers;   /* apart, since core_wants() takes from them between steps */
     struct dag_entry *due;    /* DAGs that a run by schedule could be made for now */
     struct backfill *wanting; /* backfills that could make a run now */
+    struct asset *assets;
+    struct dag_entry *updated;      /* DAGs that a run for assets may be made for in this step */
+    struct asset_event_row *unseen; /* while recovering */
+    size_t unseen_count;
+    struct arena unseen_arena;
     struct wait_key *wait_keys;
     struct wait_key *asking;
     struct wait_key *awaited_due;

@@ -28,6 +28,16 @@ void dags_make_run(struct core *core, const struct core_want *want, const struct
 struct dag_entry *dags_add(struct core *core, const char *dag_id);
 void dags_free(struct core *core, struct dag_entry *entry);
 
+/* assets.c */
+void assets_subscribe(struct core *core, struct dag_entry *entry); /* by its current version */
+void assets_release(struct core *core, struct dag_entry *entry);
+void assets_task_succeeded(struct core *core, const struct task *task, const char *outputs);
+void assets_touch(struct core *core, struct dag_entry *entry); /* it may have room for runs now */
+void assets_make_runs(struct core *core); /* at the end of a step, as far as there is room */
+void assets_updated(struct core *core, const struct event *event);
+void assets_recovered(struct core *core);
+void assets_free(struct core *core);
+
 /* run.c */
 bool run_is_before(const struct heap_node *a, const struct heap_node *b);
 struct run *run_new(struct core *core, struct dag_entry *entry, struct dag *version,

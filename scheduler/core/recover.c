@@ -15,6 +15,7 @@ void core_restore_dag(struct core *core, const struct dag_row *row, struct dag *
     dags_set_pause_reason(entry, row->pause_reason);
     if (current != NULL)
         entry->current = dag_ref(current);
+    assets_subscribe(core, entry);
 }
 
 void core_restore_backfill(struct core *core, const struct backfill_row *row)
@@ -319,6 +320,7 @@ void recover(struct core *core)
         dags_plan(entry, core->now_us);
         dags_touch(core, entry);
     }
+    assets_recovered(core);
     for (struct run *run = core->runs; run != NULL; run = next) {
         next = run->hh.next;
         if (run->unreadable != NULL)

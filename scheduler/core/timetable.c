@@ -35,6 +35,7 @@ static int64_t tick_after(const struct dag *dag, int64_t at_us)
     case SCHEDULE_NONE:
     case SCHEDULE_ONCE:
     case SCHEDULE_CONTINUOUS:
+    case SCHEDULE_ASSETS:
         break;
     }
     return INT64_MAX;
@@ -50,6 +51,7 @@ static int64_t tick_until(const struct dag *dag, int64_t at_us)
     case SCHEDULE_NONE:
     case SCHEDULE_ONCE:
     case SCHEDULE_CONTINUOUS:
+    case SCHEDULE_ASSETS:
         break;
     }
     return INT64_MIN;

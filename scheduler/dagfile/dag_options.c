@@ -93,6 +93,9 @@ static const struct option task_options[] = {
     {.key = "branch_output", .type = OPTION_STRING,
      .doc = "The output of the task that names the tasks directly downstream that go on: an id, or "
             "a list of ids."},
+    {.key = "outlets", .type = OPTION_STRINGS, .flags = OPTION_OR_SINGLE,
+     .doc = "Assets that its success updates. A task that publishes a dataset updates that one if "
+            "it names none."},
     {.key = "doc", .type = OPTION_STRING, .doc = "A text for the page, in Markdown."},
     {.key = "setup", .type = OPTION_BOOL, .fallback = "false",
      .doc = "Whether it makes what the tasks behind it need: unless it succeeds, none of them runs, "
@@ -111,8 +114,12 @@ static const char *const catchups[] = {"latest", "all", NULL};
 static const struct option schedule_options[] = {
     {.key = "every", .type = OPTION_DURATION,
      .doc = "A fixed interval such as 15m, counted from start_date or 1970-01-01 UTC."},
-    {.key = "assets", .type = OPTION_STRINGS,
-     .doc = "Datasets whose change starts a run: not supported yet."},
+    {.key = "assets", .type = OPTION_ANY,
+     .doc = "Assets whose updates start a run: a list (all of them), {any: […]} or {all: […]}, "
+            "which may hold each other. A published dataset is an asset by its path."},
+    {.key = "per_partition", .type = OPTION_BOOL, .fallback = "false",
+     .doc = "Whether updates count for each partition (dt=2026-01-01) by itself, with a run for "
+            "each; `conf.partition` names it, and a date in it is the run's data interval."},
 };
 
 static const struct option dag_options[] = {
@@ -128,7 +135,7 @@ static const struct option dag_options[] = {
      .fields = &schedule_table,
      .doc = "When it runs: five cron fields (six with seconds first), @hourly, @daily, @weekly, "
             "@monthly, @quarterly, @yearly, @once, @continuous (again as soon as the last run has "
-            "ended), {every: 15m}, or null for manual runs only."},
+            "ended), {every: 15m}, {assets: [lake/events]}, or null for manual runs only."},
     {.key = "timezone", .type = OPTION_STRING, .fallback = "\"UTC\"",
      .doc = "The time zone of schedule, ds and dates without an offset: Europe/Berlin."},
     {.key = "start_date", .type = OPTION_DATE,

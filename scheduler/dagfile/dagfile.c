@@ -5,6 +5,7 @@
 #include "base/timefmt.h"
 #include "scheduler/core/cron.h"
 #include "scheduler/core/zone.h"
+#include "scheduler/dagfile/assets.h"
 #include "scheduler/dagfile/builder.h"
 #include "scheduler/dagfile/params.h"
 #include "scheduler/dagfile/tables.h"
@@ -72,13 +73,12 @@ static void read_every(struct dag_builder *b, const struct node *node)
     int64_t us = 0;
 
     if (assets != NULL) {
-        diag_add(b->diags, MR(UNSUPPORTED), assets->at, "write a cron expression or {every: 15m}",
-                 "schedules on assets are not supported yet");
+        assets_read_schedule(b, node);
         return;
     }
     if (every == NULL) {
-        diag_add(b->diags, MR(MISSING_KEY), node->at, "add `every: 15m`",
-                 "`every` is missing in schedule");
+        diag_add(b->diags, MR(MISSING_KEY), node->at, "add `every: 15m` or `assets: [lake/events]`",
+                 "`every` or `assets` is missing in schedule");
         return;
     }
     if (every->kind != NODE_STRING || !duration_parse(every->text, &us))

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/timefmt.h"
+#include "scheduler/dagfile/assets.h"
 #include "scheduler/dagfile/tables.h"
 
 #include <string.h>
@@ -238,6 +239,7 @@ static void read_task(struct dag_builder *b, uint32_t index, const struct task_o
     task->env = merge_env(o);
     read_expand(o, task);
     task->kind = task_kind_find(node_get_text(o->node, "type"));
+    assets_read_outlets(b, node_get(o->node, "outlets"), task);
     read_exit_codes(b, o, task);
     if (task->kind != NULL) {
         task->options = read_with(b, source, task);

@@ -189,6 +189,53 @@ bool store_load_live_backfills(struct store *store, const char *dag_id, store_ea
     return ok;
 }
 
+bool store_load_asset_waits(struct store *store, store_each_asset_wait each, void *context,
+                            struct err *err)
+{
+    struct bind bind = bind_begin(store, STATEMENT_LOAD_ASSET_WAITS);
+    bool row = false;
+    bool ok = bind_step(&bind, &row, err);
+
+    while (ok && row) {
+        struct arena arena = {0};
+        struct columns columns = {.stmt = bind.stmt, .arena = &arena};
+        struct asset_wait_row wait = {0};
+        wait.dag_id = column_text(&columns);
+        wait.asset = column_text(&columns);
+        wait.partition = column_text(&columns);
+        wait.event = column_int(&columns);
+        wait.extra = column_text(&columns);
+        wait.event_partition = column_text(&columns);
+        ok = each(context, &wait, err) && bind_step(&bind, &row, err);
+        arena_release(&arena);
+    }
+    bind_end(&bind);
+    return ok;
+}
+
+bool store_load_unseen_asset_events(struct store *store, store_each_asset_event each, void *context,
+                                    struct err *err)
+{
+    struct bind bind = bind_begin(store, STATEMENT_LOAD_ASSET_EVENTS);
+    bool row = false;
+    bool ok = bind_step(&bind, &row, err);
+
+    while (ok && row) {
+        struct arena arena = {0};
+        struct columns columns = {.stmt = bind.stmt, .arena = &arena};
+        struct asset_event_row event = {.map_index = -1};
+        event.id = column_int(&columns);
+        event.asset = column_text(&columns);
+        event.at_us = column_int(&columns);
+        event.partition = column_text(&columns);
+        event.extra = column_text(&columns);
+        ok = each(context, &event, err) && bind_step(&bind, &row, err);
+        arena_release(&arena);
+    }
+    bind_end(&bind);
+    return ok;
+}
+
 /* All task rows of a run, as an array in the arena. */
 static bool load_tasks(struct store *store, int64_t run, struct arena *arena,
                        const struct task_row **ret_rows, size_t *ret_count, struct err *err)

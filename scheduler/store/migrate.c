@@ -14,12 +14,13 @@ extern const char store_migration_4[];
 extern const char store_migration_5[];
 extern const char store_migration_6[];
 extern const char store_migration_7[];
+extern const char store_migration_8[];
 
 const char *const *store_migrations(size_t *ret_count)
 {
     static const char *const migrations[] = {
         store_migration_1, store_migration_2, store_migration_3, store_migration_4,
-        store_migration_5, store_migration_6, store_migration_7,
+        store_migration_5, store_migration_6, store_migration_7, store_migration_8,
     };
 
     *ret_count = sizeof(migrations) / sizeof(migrations[0]);

@@ -14,4 +14,5 @@ store_migration_\number:
     migration 5, "scheduler/store/migration_5.sql"
     migration 6, "scheduler/store/migration_6.sql"
     migration 7, "scheduler/store/migration_7.sql"
+    migration 8, "scheduler/store/migration_8.sql"
     .section .note.GNU-stack, "", @progbits

@@ -21,6 +21,7 @@ struct store_identity {
     int64_t last_version_id;
     int64_t last_run_id;
     int64_t last_backfill_id;
+    int64_t last_asset_event_id;
 };
 struct store_identity store_identity(const struct store *store);
 
@@ -58,6 +59,14 @@ typedef bool (*store_each_run)(void *context, const struct run_row *row,
                                size_t attempt_count, struct err *err);
 bool store_load_dags(struct store *store, const char *dag_id, store_each_dag each, void *context,
                      struct err *err);
+typedef bool (*store_each_asset_wait)(void *context, const struct asset_wait_row *row,
+                                      struct err *err);
+typedef bool (*store_each_asset_event)(void *context, const struct asset_event_row *row,
+                                       struct err *err);
+bool store_load_asset_waits(struct store *store, store_each_asset_wait each, void *context,
+                            struct err *err);
+bool store_load_unseen_asset_events(struct store *store, store_each_asset_event each, void *context,
+                                    struct err *err);
 bool store_load_live_backfills(struct store *store, const char *dag_id, store_each_backfill each,
                                void *context, struct err *err);
 bool store_load_live_runs(struct store *store, const char *dag_id, store_each_run each,

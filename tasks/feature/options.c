@@ -328,6 +328,7 @@ const struct task_kind feature_kind = {
            "for the rows of a label table or as a snapshot, without a look at the future.",
     .class = TASK_CLASS_DATA,
     .options = &feature_options,
+    .publishes = true,
     .version = 1,
     .check = feature_check,
 };

@@ -334,6 +334,7 @@ const struct task_kind ingest_kind = {
            "can't be read go to a dead-letter file with file, line and reason.",
     .class = TASK_CLASS_DATA,
     .options = &ingest_options,
+    .publishes = true,
     .version = 1,
     .check = check_ingest,
 };

@@ -425,6 +425,8 @@ static void fill_outputs(const struct publication *publication, const char *vers
     json_t *outputs = publication->attempt->outputs;
     char *manifest = fs_join(publication->target.path, MANIFEST_NAME);
 
+    (void)json_object_set_new(outputs, "dataset", json_string(publication->target.dataset));
+    (void)json_object_set_new(outputs, "partition", json_string(publication->target.partition));
     (void)json_object_set_new(outputs, "version", json_string(version));
     (void)json_object_set_new(outputs, "rows_out",
                               json_integer(sum_of(publication->files, "rows")));

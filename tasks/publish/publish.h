@@ -54,12 +54,12 @@ json_t *publication_content(struct publication *publication);
 void publication_add_input(struct publication *publication, json_t *input); /* takes it */
 
 /* Puts the partition in place. The same content made in the same way as is published already:
- * nothing is renamed, and *ret_unchanged is set. Fills version, rows_out, files, bytes, manifest
- * and unchanged of attempt->outputs; what the kind has put there before stays with the manifest, as
- * the outputs of an attempt that finds it unchanged. On file systems without RENAME_EXCHANGE the
- * old version steps aside before the new one comes: a reader may then find nothing for a moment,
- * but never a mixture. A folder at the target that was not published is never touched, and no
- * published folder may be above the target or below it (ERR_INVALID). */
+ * nothing is renamed, and *ret_unchanged is set. Fills dataset, partition, version, rows_out,
+ * files, bytes, manifest and unchanged of attempt->outputs; what the kind has put there before
+ * stays with the manifest, as the outputs of an attempt that finds it unchanged. On file systems
+ * without RENAME_EXCHANGE the old version steps aside before the new one comes: a reader may then
+ * find nothing for a moment, but never a mixture. A folder at the target that was not published is
+ * never touched, and no published folder may be above the target or below it (ERR_INVALID). */
 bool publication_commit(struct publication *publication, bool *ret_unchanged, struct err *err);
 
 /* Removes the staging folder; no effect after a commit. Accepts NULL. */

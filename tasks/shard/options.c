@@ -273,6 +273,7 @@ const struct task_kind shard_kind = {
            "shuffled and counted, the same bytes every time.",
     .class = TASK_CLASS_DATA,
     .options = &shard_options,
+    .publishes = true,
     .version = 1,
     .check = shard_check,
 };

@@ -66,6 +66,7 @@ const struct task_kind sql_kind = {
     .doc = "Runs one SELECT over published datasets and publishes its rows as Parquet.",
     .class = TASK_CLASS_DATA,
     .options = &sql_options,
+    .publishes = true,
     .version = 1,
     .check = check_sql,
 };

@@ -622,6 +622,7 @@ static bool restore(struct machine *machine, struct err *err)
         .last_version_id = identity.last_version_id,
         .last_run_id = identity.last_run_id,
         .last_backfill_id = identity.last_backfill_id,
+        .last_asset_event_id = identity.last_asset_event_id,
     };
 
     machine->core = core_new(&config);

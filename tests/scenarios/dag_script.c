@@ -66,6 +66,62 @@ static const struct zone *read_zone(struct arena *arena, struct str name)
     return zone;
 }
 
+static uint32_t asset_index(struct schedule *schedule, const char **names, const char *name)
+{
+    for (uint32_t i = 0; i < schedule->asset_count; i++)
+        if (strcmp(names[i], name) == 0)
+            return i;
+    names[schedule->asset_count] = name;
+    return schedule->asset_count++;
+}
+
+/* "lake/a", "all(a b)", "any(a all(b c))": appends the nodes; *at moves on. */
+static uint32_t add_condition(struct dag *dag, struct str text, size_t *at, const char **names,
+                              struct asset_node *nodes, uint32_t count)
+{
+    uint32_t first = count++;
+    size_t start = 0;
+
+    while (*at < text.len && text.ptr[*at] == ' ')
+        ++*at;
+    start = *at;
+    while (*at < text.len && strchr(" ()", text.ptr[*at]) == NULL)
+        ++*at;
+    struct str word = str_sub(text, start, *at);
+    if (*at >= text.len || text.ptr[*at] != '(') {
+        const char *name = arena_str(&dag->arena, word).ptr;
+        nodes[first] =
+            (struct asset_node){ASSET_IS_NEW, asset_index(&dag->schedule, names, name), 1};
+        return count;
+    }
+    for (++*at; *at < text.len && text.ptr[*at] != ')';) {
+        count = add_condition(dag, text, at, names, nodes, count);
+        while (*at < text.len && text.ptr[*at] == ' ')
+            ++*at;
+    }
+    ++*at;
+    nodes[first] =
+        (struct asset_node){str_is(word, "any") ? ASSET_ANY : ASSET_ALL, 0, count - first};
+    return count;
+}
+
+/* "any(a b)", with "per_partition " before it where it is. */
+static void set_assets(struct dag *dag, struct str text)
+{
+    struct str per_partition = STR("per_partition ");
+    const char **names = arena_alloc_array(&dag->arena, text.len + 1, sizeof(*names));
+    struct asset_node *nodes = arena_alloc_array(&dag->arena, text.len + 1, sizeof(*nodes));
+    size_t at = 0;
+
+    dag->schedule.kind = SCHEDULE_ASSETS;
+    dag->schedule.assets = names;
+    dag->schedule.condition = nodes;
+    dag->schedule.per_partition = str_starts(text, per_partition);
+    if (dag->schedule.per_partition)
+        text = str_sub(text, per_partition.len, text.len);
+    (void)add_condition(dag, text, &at, names, nodes, 0);
+}
+
 static void set_schedule(struct dag *dag, struct str value)
 {
     struct str cron = STR("cron ");
@@ -83,11 +139,14 @@ static void set_schedule(struct dag *dag, struct str value)
         dag->schedule.every_us = duration(str_sub(value, every.len, value.len));
     } else if (str_is(value, "once")) {
         dag->schedule.kind = SCHEDULE_ONCE;
+    } else if (str_starts(value, STR("assets "))) {
+        set_assets(dag, str_sub(value, 7, value.len));
     } else if (str_is(value, "continuous")) {
         dag->schedule.kind = SCHEDULE_CONTINUOUS;
         dag->max_active_runs = 1;
     } else {
-        fail("schedule is \"cron …\", \"every …\", \"once\" or \"continuous\"", value);
+        fail("schedule is \"cron …\", \"every …\", \"once\", \"continuous\" or \"assets …\"",
+             value);
     }
 }
 
@@ -213,10 +272,23 @@ static const struct branch *branch_by_output(struct dag *dag, struct str name)
     return made;
 }
 
+static void set_outlets(struct dag *dag, struct dag_task *task, struct str names)
+{
+    const char **list = arena_alloc_array(&dag->arena, names.len + 1, sizeof(*list));
+
+    while (str_trim(names).len > 0)
+        list[task->outlet_count++] = arena_str(&dag->arena, next_word(&names)).ptr;
+    task->outlets = list;
+}
+
 static void set_task(struct dag *dag, struct dag_task *task, struct str key, struct str value)
 {
     if (str_is(key, "retries"))
         task->retries = number(value);
+    else if (str_is(key, "outlets"))
+        set_outlets(dag, task, value);
+    else if (str_is(key, "publishes"))
+        task->updates_target = str_is(value, "true");
     else if (str_is(key, "retry_delay"))
         task->retry_delay_us = duration(value);
     else if (str_is(key, "backoff"))

@@ -283,6 +283,72 @@ static void apply_backfill(struct rows *rows, const struct decision *decision)
     rows->backfills[rows->backfill_count++] = copy;
 }
 
+static void apply_asset_event(struct rows *rows, const struct asset_event_row *row)
+{
+    struct asset_event_row copy = *row;
+
+    assert(rows->asset_event_count == 0 ||
+           rows->asset_events[rows->asset_event_count - 1].id < row->id);
+    copy.asset = arena_strdup(&rows->arena, row->asset);
+    copy.partition = arena_strdup(&rows->arena, row->partition);
+    copy.extra = arena_strdup(&rows->arena, row->extra);
+    copy.dag_id = copy.run_id = copy.task_id = NULL;
+    rows->asset_events =
+        grow(rows->asset_events, rows->asset_event_count, sizeof(*rows->asset_events));
+    rows->asset_events[rows->asset_event_count++] = copy;
+}
+
+static const struct asset_event_row *asset_event(const struct rows *rows, int64_t id)
+{
+    for (size_t i = 0; i < rows->asset_event_count; i++)
+        if (rows->asset_events[i].id == id)
+            return &rows->asset_events[i];
+    return NULL;
+}
+
+static void apply_asset_wait(struct rows *rows, const struct asset_wait_row *row)
+{
+    const struct asset_event_row *event = asset_event(rows, row->event);
+    struct asset_wait_row copy = *row;
+
+    assert(event != NULL && strcmp(event->asset, row->asset) == 0);
+    copy.dag_id = arena_strdup(&rows->arena, row->dag_id);
+    copy.partition = arena_strdup(&rows->arena, row->partition);
+    copy.asset = event->asset;
+    copy.extra = event->extra;
+    copy.event_partition = event->partition;
+    rows->asset_waits = grow(rows->asset_waits, rows->asset_wait_count, sizeof(*rows->asset_waits));
+    rows->asset_waits[rows->asset_wait_count++] = copy;
+}
+
+/* Drops the waits of a DAG: of one partition, or of one asset; NULL = of all. */
+static size_t drop_waits(struct rows *rows, const char *dag_id, const char *partition,
+                         const char *asset)
+{
+    size_t kept = 0;
+    size_t dropped = 0;
+
+    for (size_t i = 0; i < rows->asset_wait_count; i++) {
+        const struct asset_wait_row *wait = &rows->asset_waits[i];
+        if (strcmp(wait->dag_id, dag_id) == 0 &&
+            (partition == NULL || strcmp(wait->partition, partition) == 0) &&
+            (asset == NULL || strcmp(wait->asset, asset) == 0))
+            dropped++;
+        else
+            rows->asset_waits[kept++] = *wait;
+    }
+    rows->asset_wait_count = kept;
+    return dropped;
+}
+
+static void apply_asset_taken(struct rows *rows, const struct decision *decision)
+{
+    size_t taken =
+        drop_waits(rows, decision->as.asset_taken.dag_id, decision->as.asset_taken.partition, NULL);
+
+    assert(taken > 0); /* a run for nothing */
+}
+
 void rows_apply(struct rows *rows, const struct decision *decision)
 {
     switch (decision->kind) {
@@ -313,6 +379,22 @@ void rows_apply(struct rows *rows, const struct decision *decision)
     case DECIDE_BACKFILL_NEW:
     case DECIDE_BACKFILL:
         apply_backfill(rows, decision);
+        break;
+    case DECIDE_ASSET_EVENT:
+        apply_asset_event(rows, &decision->as.asset_event);
+        break;
+    case DECIDE_ASSET_SEEN:
+        for (size_t i = 0; i < rows->asset_event_count; i++)
+            rows->asset_events[i].is_unseen = false;
+        break;
+    case DECIDE_ASSET_WAIT:
+        apply_asset_wait(rows, &decision->as.asset_wait);
+        break;
+    case DECIDE_ASSET_TAKEN:
+        apply_asset_taken(rows, decision);
+        break;
+    case DECIDE_ASSET_DROPPED:
+        (void)drop_waits(rows, decision->as.asset_wait.dag_id, NULL, decision->as.asset_wait.asset);
         break;
     case DECIDE_START:
         assert(rows_attempt(rows, decision->as.start.attempt.token) != NULL);
@@ -541,6 +623,11 @@ void rows_restore(const struct rows *rows, struct core *core)
 {
     for (size_t i = 0; i < rows->dag_row_count; i++)
         core_restore_dag(core, &rows->dag_rows[i], version(rows, rows->dag_rows[i].version_id));
+    for (size_t i = 0; i < rows->asset_wait_count; i++)
+        core_restore_asset_wait(core, &rows->asset_waits[i]);
+    for (size_t i = 0; i < rows->asset_event_count; i++)
+        if (rows->asset_events[i].is_unseen)
+            core_restore_asset_event(core, &rows->asset_events[i]);
     for (size_t i = 0; i < rows->backfill_count; i++)
         if (is_live(rows, &rows->backfills[i]))
             core_restore_backfill(core, &rows->backfills[i]);
@@ -572,6 +659,8 @@ void rows_release(struct rows *rows)
     free(rows->dag_rows);
     free(rows->runs);
     free(rows->attempts);
+    free(rows->asset_events);
+    free(rows->asset_waits);
     free(rows->backfills);
     arena_release(&rows->arena);
 }

@@ -127,6 +127,17 @@ void tell_decision(void *context, const struct decision *decision)
             say(s, "%s paused%s", decision->as.dag.dag_id,
                 because(s, decision->as.dag.pause_reason));
         break;
+    case DECIDE_ASSET_EVENT:
+    case DECIDE_ASSET_SEEN:
+    case DECIDE_ASSET_WAIT:
+    case DECIDE_ASSET_TAKEN:
+    case DECIDE_ASSET_DROPPED: {
+        struct buf text = {0};
+        decision_describe(decision, &text);
+        say(s, "%s", buf_text(&text));
+        buf_release(&text);
+        break;
+    }
     case DECIDE_ATTEMPT_NEW:
     case DECIDE_ATTEMPT_AGAIN:
     case DECIDE_ATTEMPT:

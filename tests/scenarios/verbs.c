@@ -56,6 +56,20 @@ static void do_trigger(struct scenario *s, char **words)
     world_trigger(&s->world, words[1], words[2]);
 }
 
+/* An update from outside; a second word is its partition. */
+static void do_asset(struct scenario *s, char **words)
+{
+    struct event event = {
+        .kind = EVENT_ASSET,
+        .request = ++s->world.request,
+        .as.asset = {.asset = words[1], .partition = words[1] == NULL ? NULL : words[2]}
+    };
+
+    if (words[1] == NULL)
+        scenario_fail(s, "expected asset NAME [PARTITION]");
+    world_step(&s->world, &event);
+}
+
 static void do_begin(struct scenario *s, char **words)
 {
     world_started(&s->world, token(s, words[1]));
@@ -405,6 +419,7 @@ static const struct {
 } verbs[] = {
     {"tick",             0, do_tick            },
     {"trigger",          1, do_trigger         },
+    {"asset",            1, do_asset           },
     {"begin",            1, do_begin           },
     {"exit",             2, do_exit            },
     {"end",              2, do_end             },

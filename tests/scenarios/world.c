@@ -92,6 +92,8 @@ void world_start_core(struct world *world)
         .schedules = world->schedules,
         .last_version_id = rows->last_version_id,
         .last_run_id = rows->run_count == 0 ? 0 : rows->runs[rows->run_count - 1].row.id,
+        .last_asset_event_id =
+            rows->asset_event_count == 0 ? 0 : rows->asset_events[rows->asset_event_count - 1].id,
         .last_backfill_id =
             rows->backfill_count == 0 ? 0 : rows->backfills[rows->backfill_count - 1].id,
     };

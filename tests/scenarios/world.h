@@ -27,6 +27,10 @@ struct rows {
     size_t attempt_count;
     struct backfill_row *backfills;
     size_t backfill_count;
+    struct asset_event_row *asset_events;
+    size_t asset_event_count;
+    struct asset_wait_row *asset_waits;
+    size_t asset_wait_count;
     int64_t last_version_id;
     struct {
         const char *name;

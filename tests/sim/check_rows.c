@@ -404,6 +404,11 @@ void check_decision(struct sim *sim, const struct decision *decision)
     case DECIDE_ATTEMPT_AGAIN:
     case DECIDE_BACKFILL_NEW:
     case DECIDE_BACKFILL:
+    case DECIDE_ASSET_EVENT:
+    case DECIDE_ASSET_SEEN:
+    case DECIDE_ASSET_WAIT:
+    case DECIDE_ASSET_TAKEN:
+    case DECIDE_ASSET_DROPPED:
     case DECIDE_START:
     case DECIDE_STOP:
     case DECIDE_ACK:

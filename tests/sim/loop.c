@@ -63,6 +63,11 @@ static void act(struct sim *sim, const struct decision *decision)
     case DECIDE_ATTEMPT:
     case DECIDE_BACKFILL_NEW:
     case DECIDE_BACKFILL:
+    case DECIDE_ASSET_EVENT:
+    case DECIDE_ASSET_SEEN:
+    case DECIDE_ASSET_WAIT:
+    case DECIDE_ASSET_TAKEN:
+    case DECIDE_ASSET_DROPPED:
         return;
     }
 }
@@ -326,6 +331,7 @@ static int64_t last_run(const struct sim *sim)
 
 struct core *loop_restore(struct sim *sim, uint64_t epoch)
 {
+    size_t events = sim->rows.asset_event_count;
     size_t backfills = sim->rows.backfill_count;
     struct core_config config = {
         .instance = "sim",
@@ -335,6 +341,8 @@ struct core *loop_restore(struct sim *sim, uint64_t epoch)
         .schedules = true,
         .last_version_id = sim->rows.last_version_id,
         .last_run_id = last_run(sim),
+        .last_asset_event_id =
+            events == 0 ? 0 : sim->rows.asset_events[events - 1].id,
         .last_backfill_id = backfills == 0 ? 0 : sim->rows.backfills[backfills - 1].id,
     };
     struct core *core = core_new(&config);

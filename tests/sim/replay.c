@@ -110,6 +110,11 @@ static void describe(const struct decision *decision, struct buf *line)
     case DECIDE_ATTEMPT:
     case DECIDE_BACKFILL_NEW:
     case DECIDE_BACKFILL:
+    case DECIDE_ASSET_EVENT:
+    case DECIDE_ASSET_SEEN:
+    case DECIDE_ASSET_WAIT:
+    case DECIDE_ASSET_TAKEN:
+    case DECIDE_ASSET_DROPPED:
     case DECIDE_ACK:
     case DECIDE_REPLY:
         decision_describe(decision, line);

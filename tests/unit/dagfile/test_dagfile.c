@@ -165,7 +165,12 @@ static const struct bad_case bad_cases[] = {
           "    unique_key: idd}}\n",                                                          "MR0231", 4,  17, "did you mean `id`?"                },
     {HEAD "  a: {type: ingest, with: {source: x, target: l, columns: {id: BIGINT},\n"
           "    derive: {d: x}, unique_key: [d, id], order_by: [d, at]}}\n",                   "MR0231", 4,  56, "declare it"                        },
-    {NOOP "schedule: {assets: [a]}\n",                                                             "MR0121", 4,  20, "not supported"                     },
+    {NOOP "schedule: {assets: []}\n",                                                              "MR0106", 4,  20, "at least one name"                 },
+    {NOOP "schedule: {assets: {some: [a]}}\n",                                                     "MR0105", 4,  20, "{any: [a, b]}"                     },
+    {NOOP "schedule: {assets: [a, 5]}\n",                                                          "MR0106", 4,  24, "write its name"                    },
+    {NOOP "schedule: {assets: [\"{{ ds }}\"]}\n",                                                  "MR0106", 4,  21, "takes no template"                 },
+    {NOOP "schedule: {assets: [a], every: 1h}\n",                                                  "MR0106", 4,  32, "either on assets"                  },
+    {HEAD "  a: {type: noop, outlets: [\"{{ ds }}\"]}\n",                                          "MR0106", 3,  29, "takes no template"                 },
     {NOOP "doc: \"a\xff\"\n",                                                                      "MR0101", 4,  8,  "UTF-8"                             },
 };
 
@@ -252,6 +257,33 @@ static void reads(void **state)
 }
 
 /* What looks like one of the mistakes above and is none. */
+static void reads_assets(void **state)
+{
+    struct loaded l;
+
+    (void)state;
+    load(&l, STR(HEAD "  a: {type: noop, outlets: lake/x/}\n"
+                      "  b: {type: sql, with: {query: SELECT 1, target: lake/y}}\n"
+                      "schedule:\n"
+                      "  assets: [lake/x/, {any: [./lake/y, lake/x]}]\n"
+                      "  per_partition: true\n"));
+    if (l.dag == NULL)
+        fail_msg("%s %s", l.diags.items[0].code, l.diags.items[0].message);
+    const struct schedule *schedule = &l.dag->schedule;
+    assert_string_equal(schedule->text, "assets: lake/x and (lake/y or lake/x), per partition");
+    assert_int_equal(schedule->kind, SCHEDULE_ASSETS);
+    assert_int_equal(schedule->asset_count, 2);
+    assert_int_equal(schedule->condition[0].kind, ASSET_ALL);
+    assert_int_equal(schedule->condition[0].size, 5);
+    assert_int_equal(schedule->condition[2].kind, ASSET_ANY);
+    assert_int_equal(schedule->condition[4].asset, 0);
+    assert_true(schedule->per_partition);
+    assert_string_equal(l.dag->tasks[0].outlets[0], "lake/x");
+    assert_false(l.dag->tasks[0].updates_target);
+    assert_true(l.dag->tasks[1].updates_target);
+    release(&l);
+}
+
 static void accepts(void **state)
 {
     static const char *const cases[] = {
@@ -452,6 +484,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds),
         cmocka_unit_test(reads),
+        cmocka_unit_test(reads_assets),
         cmocka_unit_test(accepts),
         cmocka_unit_test(schedules),
         cmocka_unit_test(prints_like_a_compiler),
