@@ -341,8 +341,7 @@ struct core *loop_restore(struct sim *sim, uint64_t epoch)
         .schedules = true,
         .last_version_id = sim->rows.last_version_id,
         .last_run_id = last_run(sim),
-        .last_asset_event_id =
-            events == 0 ? 0 : sim->rows.asset_events[events - 1].id,
+        .last_asset_event_id = events == 0 ? 0 : sim->rows.asset_events[events - 1].id,
         .last_backfill_id = backfills == 0 ? 0 : sim->rows.backfills[backfills - 1].id,
     };
     struct core *core = core_new(&config);
