@@ -82,8 +82,12 @@ def make_state(state):
     os.makedirs(state, exist_ok=True)
     db = sqlite3.connect(os.path.join(state, "state.db"))
     db.execute("PRAGMA journal_mode = WAL")
-    with open(os.path.join(harness.SOURCE, "scheduler", "store", "schema.sql")) as schema:
-        db.executescript(schema.read())
+    store = os.path.join(harness.SOURCE, "scheduler", "store")
+    later = [name for name in os.listdir(store) if name.startswith("migration_")]
+    later.sort(key=lambda name: int(name[len("migration_"):-len(".sql")]))
+    for name in ["schema.sql", *later]:
+        with open(os.path.join(store, name)) as migration:
+            db.executescript(migration.read())
     for row, (dag_id, paused) in enumerate((("churn", 0), ("train", 1)), 1):
         insert(db, "version", id=row, dag_id=dag_id, number=1, hash="h", file=dag_id + ".yaml",
                source=DAG_FILE % dag_id, created_at=START)
