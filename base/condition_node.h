@@ -45,4 +45,12 @@ struct condition {
 /* "a number", for messages. */
 const char *condition_type_name(enum condition_type type);
 
+/* Whether length() knows what to say. */
+bool condition_has_length(enum condition_type type);
+
+/* What is wrong with comparing values of these types, as a message in the arena; NULL if nothing
+ * is, as far as is known. */
+const char *condition_mistake(struct arena *arena, enum condition_op op, enum condition_type a,
+                              enum condition_type b);
+
 #endif
