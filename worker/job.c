@@ -62,6 +62,17 @@ static void set_deadline(struct job *job, int64_t from_now_us)
         supervisor_arm(job->supervisor, job->deadline_us);
 }
 
+static void add_object(struct jw *w, const char *key, const json_t *object)
+{
+    struct buf text = {0};
+
+    if (object == NULL)
+        return;
+    json_dump_canonical(object, &text);
+    jw_kv_raw(w, key, buf_text(&text));
+    buf_release(&text);
+}
+
 static void build_ended(struct job *job)
 {
     struct jw w = {.out = &job->ended};
@@ -74,12 +85,9 @@ static void build_ended(struct job *job)
     jw_kv_int(&w, "started_at", job->started_at_us);
     jw_kv_int(&w, "ended_at", job->ended_at_us);
     jw_kv_string(&w, "reason", job->reason);
-    if (job->outputs != NULL && job->outcome == OUTCOME_SUCCESS) {
-        struct buf text = {0};
-
-        json_dump_canonical(job->outputs, &text);
-        jw_kv_raw(&w, "outputs", buf_text(&text));
-        buf_release(&text);
+    if (job->outcome == OUTCOME_SUCCESS) {
+        add_object(&w, "outputs", job->outputs);
+        add_object(&w, "datasets", job->datasets);
     }
     jw_end_object(&w);
 }
@@ -99,9 +107,10 @@ static void end(struct job *job)
     json_decref(job->run_start);
     json_decref(job->start);
     json_decref(job->outputs);
+    json_decref(job->datasets);
     job->run_start = NULL;
     job->start = NULL;
-    job->outputs = NULL;
+    job->outputs = job->datasets = NULL;
     job->runner = NULL;
     supervisor_send_ended(supervisor, job);
     if (had_slot) {
@@ -389,6 +398,7 @@ void job_free(struct job *job)
     json_decref(job->run_start);
     json_decref(job->start);
     json_decref(job->outputs);
+    json_decref(job->datasets);
     buf_release(&job->ended);
     free(job->folder);
     free(job->reason);

@@ -79,6 +79,7 @@ struct job {
     int64_t exit_code; /* -1 = none */
     int64_t signal;
     json_t *outputs;
+    json_t *datasets; /* read and published, as the runner says; may be NULL */
 
     struct child_order *order; /* while LAUNCHING */
     struct child *child;       /* main process; the runner's for data */

@@ -367,6 +367,8 @@ static void take_result(struct runner *runner, const json_t *result)
         log_error("result_unknown", "token=%s", job->token);
     if (!job->is_judged && json_object_size(outputs) > 0)
         job->outputs = json_incref(outputs);
+    if (!job->is_judged && json_object_size(json_object_get(result, "datasets")) > 0)
+        job->datasets = json_incref(json_object_get(result, "datasets"));
     job_judge(job, outcome, "%s", json_get_string(result, "reason", ""));
     if (runner->mode != RUNNER_DATA)
         job_handle(job, JOB_FINISHED);

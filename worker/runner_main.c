@@ -36,7 +36,8 @@ static const struct runner_kind runner_kinds[] = {
 struct result {
     enum outcome outcome;
     const char *reason;
-    const json_t *outputs;
+    json_t *outputs;
+    json_t *datasets;
 };
 
 static const struct runner_kind *find_kind(const char *name)
@@ -72,6 +73,17 @@ static void end_results(struct buf *out, size_t frame)
     wire_end(out, frame);
 }
 
+static void add_object(struct jw *w, const char *key, const json_t *object)
+{
+    struct buf text = {0};
+
+    if (json_object_size(object) == 0)
+        return;
+    json_dump_canonical(object, &text);
+    jw_kv_raw(w, key, buf_text(&text));
+    buf_release(&text);
+}
+
 static void add_result(struct buf *out, const char *token, const struct result *result)
 {
     struct jw w = {.out = out};
@@ -80,13 +92,8 @@ static void add_result(struct buf *out, const char *token, const struct result *
     jw_kv_string(&w, "token", token);
     jw_kv_string(&w, "outcome", outcome_name(result->outcome));
     jw_kv_string(&w, "reason", result->reason);
-    if (json_object_size(result->outputs) > 0) {
-        struct buf text = {0};
-
-        json_dump_canonical(result->outputs, &text);
-        jw_kv_raw(&w, "outputs", buf_text(&text));
-        buf_release(&text);
-    }
+    add_object(&w, "outputs", result->outputs);
+    add_object(&w, "datasets", result->datasets);
     jw_end_object(&w);
 }
 
@@ -115,7 +122,7 @@ static bool check_outputs(const json_t *outputs, struct err *err)
 
 /* `document` tells of the run, `own` of the attempt: a data runner gets both in one. */
 static bool run_attempt(const json_t *document, const json_t *own, struct engine *engine,
-                        json_t *outputs, char **ret_waits_for, struct err *err)
+                        const struct result *result, char **ret_waits_for, struct err *err)
 {
     const char *name = json_get_string(own, "task_kind", "");
     const struct runner_kind *kind = find_kind(name);
@@ -141,7 +148,8 @@ static bool run_attempt(const json_t *document, const json_t *own, struct engine
         .staging_us = json_get_int(document, "staging", 0),
         .threads = json_get_int(document, "threads", 1),
         .engine = engine,
-        .outputs = outputs,
+        .outputs = result->outputs,
+        .datasets = result->datasets,
     };
 
     if (kind == NULL)
@@ -151,7 +159,7 @@ static bool run_attempt(const json_t *document, const json_t *own, struct engine
     if (engine != NULL &&
         !engine_set_limits(engine, attempt.memory_bytes, attempt.threads, attempt.temp, err))
         return false;
-    bool ok = kind->run(&attempt, err) && check_outputs(outputs, err);
+    bool ok = kind->run(&attempt, err) && check_outputs(result->outputs, err);
     *ret_waits_for = attempt.waits_for;
     return ok;
 }
@@ -161,11 +169,12 @@ static void serve_one(const json_t *document, const json_t *own, struct engine *
                       bool has_log, struct buf *out)
 {
     json_t *outputs = json_object();
+    json_t *datasets = json_object();
     char *waits_for = NULL;
     struct err err = {0};
-    struct result result = {.outcome = OUTCOME_SUCCESS, .outputs = outputs};
+    struct result result = {.outcome = OUTCOME_SUCCESS, .outputs = outputs, .datasets = datasets};
 
-    if (!run_attempt(document, own, engine, outputs, &waits_for, &err)) {
+    if (!run_attempt(document, own, engine, &result, &waits_for, &err)) {
         result = (struct result){.outcome = outcome_of(&err), .reason = err.message};
         if (has_log)
             (void)fprintf(stderr, "%s\n", err.message);
@@ -177,6 +186,7 @@ static void serve_one(const json_t *document, const json_t *own, struct engine *
     add_result(out, json_get_string(own, "token", ""), &result);
     free(waits_for);
     json_decref(outputs);
+    json_decref(datasets);
 }
 
 static void serve(const json_t *document, struct engine *engine, bool has_log, struct buf *out)

@@ -35,7 +35,8 @@ struct attempt {
     int64_t threads;
     struct engine *engine; /* open; NULL for kinds that have no data */
     json_t *outputs;       /* an object the kind fills: at most 64 KiB as text */
-    char *waits_for;       /* set by a sensor that found nothing yet: what it waits for, in words */
+    json_t *datasets; /* an object that publishing fills: what was read and published; or NULL */
+    char *waits_for;  /* set by a sensor that found nothing yet: what it waits for, in words */
 };
 
 /* Failure codes: ERR_INVALID, ERR_TEMPLATE and ERR_FINDINGS end the task without another try; all

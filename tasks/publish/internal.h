@@ -86,4 +86,10 @@ void partitions_free(char **names, size_t count);
 bool describe_parquet(struct engine *engine, const json_t *paths, json_t *content, json_t *ret_rows,
                       struct err *err);
 
+/* Tells the scheduler, with the attempt's result, which versions of datasets went into the one that
+ * is published and which version that is: `content` is its manifest's. At most DATASETS_MAX inputs
+ * are told of, the first ones. */
+#define DATASETS_MAX 4096
+void datasets_note(const struct attempt *attempt, const json_t *content, const char *version);
+
 #endif

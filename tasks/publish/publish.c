@@ -448,6 +448,7 @@ bool publication_commit(struct publication *publication, bool *ret_unchanged, st
         !put_in_place(publication, version, &unchanged, err))
         return err_wrap(err, "publish %s", publication->target.path);
     (void)json_object_set_new(publication->attempt->outputs, "unchanged", json_boolean(unchanged));
+    datasets_note(publication->attempt, publication->content, version);
     drop_stage(publication);
     *ret_unchanged = unchanged;
     return true;

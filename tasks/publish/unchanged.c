@@ -73,6 +73,8 @@ bool published_is_unchanged(const struct attempt *attempt, const json_t *candida
     json_t *outputs = json_object_get(json_object_get(candidate, "written"), "outputs");
     (void)json_object_update(attempt->outputs, outputs);
     (void)json_object_set_new(attempt->outputs, "unchanged", json_true());
+    datasets_note(attempt, json_object_get(candidate, "content"),
+                  json_get_string(candidate, "version", ""));
     (void)printf("nothing to do: options and inputs are those of the published version %s\n",
                  json_get_string(candidate, "version", ""));
     return true;

@@ -24,6 +24,32 @@ tasks:
   last: {type: noop, depends_on: [work]}
 """
 
+INGEST = """
+dag_id: ingest
+schedule: "@daily"
+paused_upon_creation: true
+tasks:
+  events:
+    type: ingest
+    with:
+      source: "raw/{{ ds }}.csv"
+      target: "lake/events/dt={{ ds }}"
+      columns: {id: BIGINT, amount: DOUBLE}
+"""
+
+TOTALS = """
+dag_id: totals
+schedule: "@daily"
+paused_upon_creation: true
+tasks:
+  totals:
+    type: sql
+    with:
+      inputs: {e: "lake/events/dt={{ ds }}"}
+      query: "SELECT sum(amount) AS total FROM e"
+      target: "lake/totals/dt={{ ds }}"
+"""
+
 
 class Backfill(Case):
     def setUp(self):
@@ -36,12 +62,12 @@ class Backfill(Case):
         self.assertEqual(done.returncode, code, f"{args}: {done.stdout}{done.stderr}")
         return done.stdout
 
-    def create(self, *args, code=0):
-        return self.ok("backfill", "create", "daily", *args, code=code)
+    def create(self, *args, code=0, dag="daily"):
+        return self.ok("backfill", "create", dag, *args, code=code)
 
-    def plan(self, first, last, *args):
+    def plan(self, first, last, *args, dag="daily"):
         """Date → (action, reason)."""
-        plan = json.loads(self.ok("backfill", "plan", "daily", "--from", first, "--to", last,
+        plan = json.loads(self.ok("backfill", "plan", dag, "--from", first, "--to", last,
                                   "-o", "json", *args))
         self.assertEqual(sum(plan["counts"].values()), plan["total_entries"])
         return {one["logical_date"][:10]: (one["action"], one["reason"])
@@ -115,6 +141,31 @@ class Backfill(Case):
                    {"2026-01-05": ("reprocess", "stale: version 1 → 2")}, what="the new version")
         self.assertEqual(self.plan("2026-01-05", "2026-01-05", "--reprocess", "missing"),
                          {"2026-01-05": ("skip", "exists and succeeded")})
+
+    def test_stale_inputs(self):
+        days = ("--from", "2026-01-01", "--to", "2026-01-02", "--reprocess", "stale", "--wait")
+        for day in ("2026-01-01", "2026-01-02"):
+            self.project.write(f"raw/{day}.csv", "id,amount\n1,2.0\n")
+        self.project.write("dags/ingest.yaml", INGEST)
+        self.project.write("dags/totals.yaml", TOTALS)
+        wait_until(lambda: self.server.get("/api/v2/dags")["total_entries"] == 3, what="the DAGs")
+        fresh = ("skip", "exists and is up to date")
+        self.create(*days, dag="ingest")
+        self.create(*days, dag="totals")
+        self.assertEqual(self.plan(*days[1:4:2], "--reprocess", "stale", dag="totals"),
+                         {"2026-01-01": fresh, "2026-01-02": fresh})
+
+        # One of the days is delivered again, with another row.
+        self.project.write("raw/2026-01-02.csv", "id,amount\n1,2.0\n2,3.0\n")
+        self.create("--from", "2026-01-01", "--to", "2026-01-02", "--reprocess", "completed",
+                    "--wait", dag="ingest")
+        self.assertEqual(self.plan(*days[1:4:2], "--reprocess", "stale", dag="totals"), {
+            "2026-01-01": fresh,
+            "2026-01-02": ("reprocess", "stale: input lake/events/dt=2026-01-02 has changed")})
+        self.create(*days, dag="totals")
+        self.assertEqual(self.counts(4), (2, 1, 1, 1, 0))
+        self.assertEqual(self.plan(*days[1:4:2], "--reprocess", "stale", dag="totals"),
+                         {"2026-01-01": fresh, "2026-01-02": fresh})
 
     def test_killed_scheduler(self):
         self.create("--from", "2025-01-01", "--to", "2025-03-31", "--max-active-runs", "4")
