@@ -133,6 +133,10 @@ void task_move(struct core *core, struct task *task, enum task_state to, const c
         task_tell_scheduled(core, task, NULL);
     if (task_state_is_final(from))
         tally_spread(task, from, -1); /* its downstreams count it no longer */
+    if (from == TASK_SUCCESS) {
+        json_decref(task->outputs);
+        task->outputs = NULL;
+    }
     if (from == TASK_UP_FOR_RESCHEDULE || from == TASK_DEFERRED)
         wait_left(core, task);
     task->state = to;
@@ -275,8 +279,6 @@ static void start_over(struct core *core, struct task *task, const char *reason)
 void task_clear(struct core *core, struct task *task, const char *reason)
 {
     withdraw(core, task, reason);
-    json_decref(task->outputs);
-    task->outputs = NULL;
     if (task->attempt != NULL) {
         task_move(core, task, TASK_RESTARTING, reason);
     } else {
