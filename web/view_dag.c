@@ -228,8 +228,8 @@ void view_task(struct jw *w, const struct dag *dag, uint32_t index)
     jw_kv_string(w, "class_name", task->kind->name);
     jw_kv_string(w, "module_path", "millrace");
     jw_end_object(w);
-    jw_kv_bool(w, "depends_on_past", false);
-    jw_kv_bool(w, "wait_for_downstream", false);
+    jw_kv_bool(w, "depends_on_past", task->depends_on_past);
+    jw_kv_bool(w, "wait_for_downstream", task->wait_for_downstream);
     write_neighbours(w, "downstream_task_ids", dag, task->downstream, task->downstream_count);
     jw_kv_string(w, "doc_md", task->doc);
     jw_kv_time(w, "start_date", dag->start_date_us);

@@ -107,7 +107,7 @@ struct dag_task {
     bool is_setup;
     bool is_teardown;            /* the run's state does not depend on it … */
     bool on_failure_fail_dagrun; /* … unless this says so */
-    uint32_t upstream_setups;    /* by dag_derive_setups(), as are the next */
+    uint32_t upstream_setups;    /* by dag_derive(), as are the next */
     uint32_t guard_count;        /* setups further up that must have succeeded for it to run */
     const uint32_t *guarded;     /* of a setup: the tasks that it is one of those for */
     uint32_t guarded_count;
@@ -119,6 +119,9 @@ struct dag_task {
     double retry_backoff;         /* multiplier of retry_exponential_backoff; 0 = off */
     int64_t max_retry_delay_us;   /* 0 = only the general cap of a day */
     int64_t execution_timeout_us; /* 0 = none */
+
+    bool depends_on_past;     /* itself must have gone well in the run before */
+    bool wait_for_downstream; /* … and its direct downstreams; implies the former */
 
     int64_t max_active_tis_per_dag;    /* active instances in all runs; 0 = no limit */
     int64_t max_active_tis_per_dagrun; /* in one run; 0 = no limit */
@@ -163,6 +166,8 @@ struct dag {
     bool fail_fast;            /* a task that fails for good ends the run's other work */
     int64_t dagrun_timeout_us; /* from the run's start; 0 = none */
     int64_t max_failed_in_row; /* max_consecutive_failed_dag_runs; 0 = no limit */
+    bool looks_back;           /* a task depends on past */
+    bool waits_for_downstream; /* … and one on its downstreams there */
     bool only_teardowns;       /* none of its tasks counts for the run's state by rule: all do */
     const json_t *params;      /* object: name → default value */
     const json_t *param_types; /* object: name → declared type's name; NULL = none declared */
@@ -178,9 +183,9 @@ struct dag {
 struct dag *dag_ref(struct dag *dag);
 void dag_unref(struct dag *dag);
 
-/* Fills in what follows from setups, teardowns and edges; once, when those stand. Its cost is the
+/* Fills in what follows from the tasks' flags and edges; once, when those stand. Its cost is the
  * number of setups times the size of the graph. In scheduler/core/setups.c. */
-void dag_derive_setups(struct dag *dag);
+void dag_derive(struct dag *dag);
 
 /* The index of a task, or UINT32_MAX. */
 uint32_t dag_find_task(const struct dag *dag, struct str task_id);

@@ -51,6 +51,9 @@ struct core_want {
     int64_t logical_date_us;
     int64_t backfill_id; /* 0 = by schedule */
     bool is_question;    /* a task waits for that run, which is not live: no run is made */
+    bool is_previous;    /* tasks of `run` want to know of the run before that date */
+    bool skip_manual;    /* … which is not one by hand */
+    int64_t run;
     /* Of a backfill: what has to be attached to the answer. */
     enum reprocess reprocess;
     bool is_partial; /* only some tasks */

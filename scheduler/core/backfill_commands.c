@@ -59,6 +59,11 @@ static bool create_is_good(struct core *core, const struct event *event)
         reply_error(core, event, ERR_INVALID, "max_active_runs must be at least 1");
         return false;
     }
+    const char *past = past_backfill_error(entry->current, create);
+    if (past != NULL) {
+        reply_error(core, event, ERR_INVALID, "%s", past);
+        return false;
+    }
     if (!conf_is_good(core, event, entry->current) || !tasks_are_good(core, event, entry->current))
         return false;
     if (entry->backfill != NULL) {

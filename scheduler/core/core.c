@@ -84,7 +84,9 @@ static void tick(struct core *core, const struct event_tick *event)
 {
     timers_expire(core);
     for (size_t i = 0; i < event->count; i++) {
-        if (event->wants[i].is_question)
+        if (event->wants[i].is_previous)
+            past_answer(core, &event->wants[i], &event->known[i]);
+        else if (event->wants[i].is_question)
             waits_answer(core, &event->wants[i], &event->known[i]);
         else if (event->wants[i].backfill_id != 0)
             backfill_make_run(core, &event->wants[i], &event->known[i]);
@@ -179,15 +181,17 @@ int64_t core_next_wakeup(const struct core *core)
     int64_t retry_or_run = timer_at(&core->timers);
     int64_t dag = timer_at(&core->dag_timers);
 
-    if (core->due != NULL || core->wanting != NULL || core->asking != NULL)
+    if (core->due != NULL || core->wanting != NULL || core->asking != NULL ||
+        core->past_asking != NULL)
         return 0; /* at once, also if the clock is set back after this step */
     return retry_or_run < dag || PLANTED(SCHEDULE_NOT_AWAITED) ? retry_or_run : dag;
 }
 
 size_t core_wants(struct core *core, int64_t now_us, struct core_want *out, size_t max)
 {
-    size_t count = dags_want(core, now_us, out, max);
+    size_t count = past_want(core, out, max);
 
+    count += dags_want(core, now_us, out + count, max - count);
     count += backfill_want(core, out + count, max - count);
     return count + waits_want(core, out + count, max - count);
 }

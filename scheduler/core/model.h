@@ -107,6 +107,21 @@ struct task_lot {
     struct task_lot *next;
 };
 
+/* What a run knows of the one before it; made when a task of it first wants to know. */
+struct past {
+    struct run *run;
+    bool is_asking;       /* on core->past_asking: the store is to say */
+    bool is_outdated;     /* what it says now is of before this turn */
+    int64_t date_us;      /* logical date of the run before; 0 = there is none */
+    const char *run_id;   /* its name */
+    struct run *previous; /* it, while it is live */
+    bool *well;           /* per task of `run` what became of it there; NULL = all well */
+    struct past *ask_previous;
+    struct past *ask_next;
+    struct past *dependent_previous; /* of previous->dependents */
+    struct past *dependent_next;
+};
+
 /* How many upstreams have ended how. */
 struct tally {
     uint32_t success;
@@ -137,6 +152,7 @@ struct task {
     enum task_state state;
     enum task_state fresh_from; /* scheduled in this step: from which state */
     bool is_fresh;              /* … and no decision tells of it yet */
+    bool waits_for_past;        /* in run->tasks: nothing else holds it up */
     bool is_outside;            /* in run->tasks: no part of the run's backfill */
     struct tally tally;         /* in run->tasks; so are the next three */
     uint32_t upstream_total;    /* instances that its upstreams have, but for those outside */
@@ -175,6 +191,12 @@ struct run {
     uint32_t stopping; /* attempts told to stop: the run stays in memory until they have ended */
     struct ready_queue **queues;
     size_t queue_count;
+    struct past *past;       /* NULL = nobody has asked */
+    struct past *dependents; /* of later runs */
+    uint32_t past_waiting;   /* tasks that wait for the run before */
+    bool is_dated;           /* on entry->dated */
+    struct run *dated_previous;
+    struct run *dated_next;
     struct task_lot **lots;   /* one per task, those without limit NULL; NULL = none so far */
     struct heap_node queued;  /* among the runs that may start, of its DAG or backfill */
     struct timer timer;       /* queued: TIMER_RUN; running: TIMER_RUN_TIMEOUT */
@@ -227,6 +249,7 @@ struct dag_entry {
     int64_t running_runs;       /* of these */
     struct heap queued;         /* runs that may start */
     struct task_limit *limits;  /* of its tasks */
+    struct run *dated;          /* live runs with a logical date, where tasks depend on past */
     bool is_starting;           /* within dags_start_runs() */
     struct backfill *backfill;  /* the one that is not completed, or NULL */
     struct asset_reader *reads; /* one per asset of its schedule, an array */
@@ -332,6 +355,7 @@ struct core {
     struct arena unseen_arena;
     struct wait_key *wait_keys;
     struct wait_key *asking;
+    struct past *past_asking;
     struct wait_key *awaited_due;
 
     /* Of the step. */

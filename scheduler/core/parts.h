@@ -99,6 +99,7 @@ void task_clear(struct core *core, struct task *task, const char *reason); /* it
 void task_stopped(struct core *core, struct task *task); /* the attempt that was told to stop */
 void task_schedule_poke(struct core *core, struct task *task); /* the same try goes on */
 void task_tell_scheduled(struct core *core, struct task *task, const char *reason);
+void task_tell_waiting(struct core *core, const struct task *task, const char *reason);
 void task_evaluate(struct core *core, struct task *task, const struct task *cause);
 void tasks_settle(struct core *core);
 /* An instance that was removed, or is there again: its downstreams wait for one less, or more. */
@@ -204,6 +205,18 @@ void limits_count(struct core *core, struct task *task, int64_t by); /* active *
 const char *limits_why(struct core *core, const struct task *task);
 void limits_release(struct run *run);
 void limits_free(struct dag_entry *entry);
+
+/* past.c */
+bool past_allows(struct core *core, struct task *node); /* else it waits, and is told of */
+void past_forget_wait(struct task *node);
+void past_task_ended(struct core *core, const struct task *task);
+void past_run_new(struct run *run);
+void past_free(struct core *core, struct run *run);
+void past_run_gone(struct core *core, struct run *run);
+size_t past_want(const struct core *core, struct core_want *out, size_t max);
+void past_answer(struct core *core, const struct core_want *want, const struct known_run *known);
+/* Why a backfill can't be made of a DAG that looks back; NULL = it can. */
+const char *past_backfill_error(const struct dag *dag, const struct event_backfill_create *create);
 
 /* workers.c */
 struct worker *workers_get(struct core *core, const char *instance);

@@ -116,6 +116,7 @@ struct run *run_new(struct core *core, struct dag_entry *entry, struct dag *vers
         backfill_mark_outside(run);
     HASH_ADD(hh, core->runs, row.id, sizeof(run->row.id), run);
     index_run(core, run);
+    past_run_new(run);
     if (run_state_is_final(row->state))
         return run;
     if (run->backfill != NULL)
@@ -250,7 +251,7 @@ void run_check_end(struct core *core, struct run *run)
     if (run->row.state != RUN_RUNNING || run->settling > 0)
         return;
     if (run->unfinished > PLANTED(EARLY_RUN_END)) {
-        if (run->waiting == run->unfinished)
+        if (run->waiting == run->unfinished && run->past_waiting == 0)
             run_end(core, run, RUN_FAILED, "all_tasks_deadlocked");
         return;
     }
@@ -282,6 +283,7 @@ void run_forget_if_over(struct core *core, struct run *run)
     if (!run_state_is_final(run->row.state) || run->stopping > 0 || run->is_forgotten)
         return;
     run->is_forgotten = true;
+    past_run_gone(core, run);
     HASH_DEL(core->runs, run);
     retire_run(core, run);
     if (run->row.backfill_id != 0)
@@ -415,6 +417,7 @@ void run_free(struct core *core, struct run *run)
     struct run *indexed = NULL;
 
     ready_release(run);
+    past_free(core, run);
     waits_run_freed(run);
     HASH_FIND(hh_name, core->run_names, run->name_key, strlen(run->name_key), indexed);
     if (indexed == run)

@@ -55,10 +55,19 @@ static void find_scope(struct dag *dag, uint32_t setup, bool *below, bool *above
     task->guarded_count = count;
 }
 
-void dag_derive_setups(struct dag *dag)
+static void derive_past(struct dag *dag)
+{
+    for (uint32_t i = 0; i < dag->task_count; i++) {
+        dag->looks_back = dag->looks_back || dag->tasks[i].depends_on_past;
+        dag->waits_for_downstream = dag->waits_for_downstream || dag->tasks[i].wait_for_downstream;
+    }
+}
+
+void dag_derive(struct dag *dag)
 {
     bool has_setups = false;
 
+    derive_past(dag);
     dag->only_teardowns = dag->task_count > 0;
     for (uint32_t i = 0; i < dag->task_count; i++) {
         struct dag_task *task = &dag->tasks[i];

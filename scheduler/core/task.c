@@ -110,6 +110,8 @@ static void count_change(struct core *core, struct task *task, enum task_state f
     uint32_t waiting = (task->state == TASK_NONE ? 1u : 0u) - (from == TASK_NONE ? 1u : 0u);
     bool was_final = task_state_is_final(from);
 
+    if (from == TASK_NONE)
+        past_forget_wait(task);
     run->waiting += waiting;
     if (mapping != NULL)
         mapping->waiting += waiting;
@@ -164,6 +166,12 @@ void task_tell_scheduled(struct core *core, struct task *task, const char *reaso
     tell(core, task, task->fresh_from, reason);
 }
 
+void task_tell_waiting(struct core *core, const struct task *task, const char *reason)
+{
+    if (task->mapping == NULL)
+        tell(core, task, task->state, reason);
+}
+
 void task_schedule(struct core *core, struct task *task)
 {
     task->try_number++;
@@ -209,6 +217,13 @@ void task_end_waiting(struct core *core, struct task *node, enum task_state to, 
             task_move(core, task_instance(node, i), to, reason);
 }
 
+/* Its upstreams allow it to run. */
+static void start(struct core *core, struct task *node)
+{
+    if (past_allows(core, node))
+        flow_start(core, node);
+}
+
 void task_evaluate(struct core *core, struct task *task, const struct task *cause)
 {
     const char *branched_off = flow_branched_off(core, task);
@@ -220,7 +235,7 @@ void task_evaluate(struct core *core, struct task *task, const struct task *caus
     else if (branched_off != NULL)
         task_end_waiting(core, task, TASK_SKIPPED, branched_off);
     else if (verdict == VERDICT_RUN)
-        flow_start(core, task);
+        start(core, task);
     else if (verdict != VERDICT_WAIT)
         task_end_waiting(core, task, verdict == VERDICT_SKIP ? TASK_SKIPPED : TASK_UPSTREAM_FAILED,
                          verdict_reason(core, task, verdict, cause));
@@ -244,6 +259,8 @@ static void tell_downstreams(struct core *core, const struct task *task)
         run_task_failed(core, task);
     if (task->run->awaited != NULL)
         waits_run_changed(core, task->run);
+    if (task->run->dependents != NULL)
+        past_task_ended(core, task);
     tally_spread(task, task->state, 1);
     evaluate_all(core, task, spec->downstream, spec->downstream_count);
     evaluate_all(core, task, spec->guarded, spec->guarded_count);

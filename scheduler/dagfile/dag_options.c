@@ -53,6 +53,11 @@ static const char *const weight_rules[] = {
      .doc = "How many instances of the task go on at once in all runs of the DAG together."},      \
     {.key = "max_active_tis_per_dagrun", .type = OPTION_INT, .min = 1, .max = 1000000,             \
      .doc = "How many instances of the task go on at once in one run, where it is mapped."},       \
+    {.key = "depends_on_past", .type = OPTION_BOOL, .fallback = "false",                           \
+     .doc = "Whether it waits until it has succeeded, or was skipped, in the run before by "       \
+            "logical date. With catchup, runs by hand don't count; the first run does not wait."}, \
+    {.key = "wait_for_downstream", .type = OPTION_BOOL, .fallback = "false",                       \
+     .doc = "Whether it waits for its direct downstreams in the run before, too."},                \
     {.key = "trigger_rule", .type = OPTION_ENUM, .fallback = "\"all_success\"",                    \
      .choices = trigger_rules, .doc = "What the states of its upstreams must be for it to start."}, \
     {.key = "cache", .type = OPTION_BOOL, .fallback = "true",                                      \

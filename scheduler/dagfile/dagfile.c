@@ -212,7 +212,7 @@ static void derive_setups(struct dag_builder *b)
                  DAGFILE_SETUPS_MAX);
         return;
     }
-    dag_derive_setups(b->dag);
+    dag_derive(b->dag);
 }
 
 static void check_document(struct dag_builder *b)

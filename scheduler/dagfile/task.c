@@ -224,6 +224,8 @@ static void read_task(struct dag_builder *b, uint32_t index, const struct task_o
     task->retry_backoff = read_backoff(b, o);
     task->max_retry_delay_us = pick_duration(o, "max_retry_delay");
     task->execution_timeout_us = pick_duration(o, "execution_timeout");
+    task->wait_for_downstream = json_is_true(pick(o, "wait_for_downstream"));
+    task->depends_on_past = task->wait_for_downstream || json_is_true(pick(o, "depends_on_past"));
     task->max_active_tis_per_dag = json_integer_value(pick(o, "max_active_tis_per_dag"));
     task->max_active_tis_per_dagrun = json_integer_value(pick(o, "max_active_tis_per_dagrun"));
     task->cache = json_is_true(pick(o, "cache"));

@@ -392,6 +392,13 @@ bool store_load_foreign_tokens(struct store *store, const char *dag_id, store_ea
 /* The statement that finds the run of a want, bound. */
 static struct bind find_wanted(struct store *store, const struct core_want *want)
 {
+    if (want->is_previous) {
+        struct bind before = bind_begin(store, STATEMENT_FIND_RUN_BEFORE);
+        bind_text(&before, want->dag_id);
+        bind_int(&before, want->logical_date_us);
+        bind_int(&before, want->skip_manual);
+        return before;
+    }
     if (!want->is_retry) {
         struct bind by_date = bind_begin(store, STATEMENT_FIND_RUN_BY_DATE);
         bind_text(&by_date, want->dag_id);
@@ -429,7 +436,7 @@ static bool attach(struct store *store, struct arena *arena, const struct core_w
 {
     bool is_stale = want->reprocess == REPROCESS_STALE;
 
-    if (!want->is_question &&
+    if (!want->is_question && !want->is_previous &&
         (want->reprocess == REPROCESS_NONE || want->reprocess == REPROCESS_MISSING))
         return true;
     return (!is_stale || find_changed_input(store, arena, known, err)) &&

@@ -305,6 +305,10 @@ static void set_task(struct dag *dag, struct dag_task *task, struct str key, str
         task->max_active_tis_per_dag = number(value);
     else if (str_is(key, "max_per_run"))
         task->max_active_tis_per_dagrun = number(value);
+    else if (str_is(key, "past"))
+        task->depends_on_past = str_is(value, "true");
+    else if (str_is(key, "wait_for_downstream"))
+        task->wait_for_downstream = task->depends_on_past = str_is(value, "true");
     else if (str_is(key, "weight"))
         task->priority_weight_total = number(value);
     else if (str_is(key, "retry_exit_codes"))
@@ -481,6 +485,6 @@ struct dag *dag_script(const char *dag_id, const char *body)
     for (uint32_t i = 0; i < dag->task_count; i++)
         if (dag->tasks[i].branch != NULL)
             finish_branch(dag, &dag->tasks[i]);
-    dag_derive_setups(dag);
+    dag_derive(dag);
     return dag;
 }

@@ -199,7 +199,7 @@ static void apply_task(struct rows *rows, const struct decision *decision)
     struct task_row *stored = find_task(run, row->task, row->map_index);
     assert(stored != NULL);
     assert(stored->state == decision->as.task.from);
-    assert(task_state_edge_is_legal(stored->state, row->state));
+    assert(stored->state == row->state || task_state_edge_is_legal(stored->state, row->state));
     assert(may_change(run, row));
     assert(row->try_number <= row->max_tries + 1);
     *stored = *row;
@@ -575,10 +575,27 @@ static const struct stored_run *find_by_date(const struct rows *rows, const stru
     return NULL;
 }
 
+static const struct stored_run *find_previous(const struct rows *rows, const struct core_want *want)
+{
+    const struct stored_run *found = NULL;
+
+    for (size_t i = 0; i < rows->run_count; i++) {
+        const struct run_row *row = &rows->runs[i].row;
+        if (strcmp(row->dag_id, want->dag_id) != 0 || row->logical_date_us == 0 ||
+            row->logical_date_us >= want->logical_date_us ||
+            (want->skip_manual && row->run_type == RUN_TYPE_MANUAL))
+            continue;
+        if (found == NULL || found->row.logical_date_us < row->logical_date_us)
+            found = &rows->runs[i];
+    }
+    return found;
+}
+
 void rows_known(struct rows *rows, const struct core_want *want, struct known_run *ret)
 {
-    const struct stored_run *run =
-        want->is_retry ? find_failed(rows, want) : find_by_date(rows, want);
+    const struct stored_run *run = want->is_previous ? find_previous(rows, want)
+                                   : want->is_retry  ? find_failed(rows, want)
+                                                     : find_by_date(rows, want);
 
     *ret = (struct known_run){0};
     if (run == NULL)
@@ -586,7 +603,7 @@ void rows_known(struct rows *rows, const struct core_want *want, struct known_ru
     ret->exists = true;
     ret->row = run->row;
     know_version(rows, ret);
-    bool asks = want->is_question ||
+    bool asks = want->is_question || want->is_previous ||
                 (want->reprocess != REPROCESS_NONE && want->reprocess != REPROCESS_MISSING);
     if (!run_state_is_final(run->row.state) || !asks)
         return;

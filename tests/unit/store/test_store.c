@@ -605,6 +605,13 @@ static void test_lookups(void **context)
     assert_true(store_known_run(
         store, &arena, &(struct core_want){.dag_id = "etl", .logical_date_us = 101}, &known, &err));
     assert_false(known.exists);
+    struct core_want before = {.dag_id = "etl", .logical_date_us = 101, .is_previous = true};
+    assert_true(store_known_run(store, &arena, &before, &known, &err));
+    assert_true(known.exists);
+    assert_int_equal(known.row.logical_date_us, 100);
+    before.logical_date_us = 100; /* not the run itself */
+    assert_true(store_known_run(store, &arena, &before, &known, &err));
+    assert_false(known.exists);
     assert_true(store_run_id_exists(store, "etl", "run-1", &exists, &err));
     assert_true(exists);
     assert_true(store_run_id_exists(store, "etl", "run-2", &exists, &err));
