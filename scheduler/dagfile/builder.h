@@ -10,10 +10,23 @@
 
 #include <uthash.h>
 
+/* One of `task_groups`. */
+struct task_group {
+    const struct node *node;
+    struct str id;
+    struct position at;
+    uint32_t first; /* its tasks stand together in the DAG */
+    uint32_t count;
+    UT_hash_handle hh;
+};
+
 struct task_source {
-    const struct node *node; /* the task's map */
-    struct str task_id;
-    struct position at; /* of its key */
+    const struct node *node;   /* the task's map */
+    struct str task_id;        /* with its group's */
+    struct task_group *group;  /* NULL = none */
+    bool has_inner_upstream;   /* in its group */
+    bool has_inner_downstream; /* in its group, teardowns not counted */
+    struct position at;        /* of its key */
     uint32_t index;
     UT_hash_handle hh;
 };
@@ -26,15 +39,24 @@ struct dag_builder {
     const struct node *root;
     struct task_source *sources; /* one per task */
     struct task_source *by_id;
+    struct task_group *groups_by_id;
     json_t *params_declared;
     json_t *no_options; /* NULL until a task has none */
-    uint32_t *marks; /* graph walks: the round in which a task was seen */
+    uint32_t *marks;    /* graph walks: the round in which a task was seen */
     uint32_t round;
     struct diags *diags;
 };
 
 /* The task with this id, or NULL. */
 struct task_source *builder_find(const struct dag_builder *b, struct str task_id);
+
+/* groups.c: a group by its id, or NULL; a task by its name within a group (NULL = none), or else by
+ * its full one; the ends of all groups, once all tasks have been read. */
+struct task_group *groups_find(const struct dag_builder *b, struct str id);
+struct task_source *groups_resolve(const struct dag_builder *b, const struct task_group *group,
+                                   struct str name);
+void groups_find_ends(struct dag_builder *b);
+bool groups_is_leaf(const struct dag_builder *b, const struct task_group *group, uint32_t index);
 
 /* Fills in upstream and downstream of all tasks; finds unknown, doubled and circular ones. */
 void graph_build(struct dag_builder *b);

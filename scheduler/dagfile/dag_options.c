@@ -83,7 +83,7 @@ static const struct option task_options[] = {
     {.key = "with", .type = OPTION_ANY, .flags = OPTION_TEMPLATE | OPTION_NULLABLE,
      .doc = "The options of its kind."},
     {.key = "depends_on", .type = OPTION_STRINGS, .flags = OPTION_OR_SINGLE, .fallback = "[]",
-     .doc = "The tasks it waits for."},
+     .doc = "The tasks it waits for; a group's name stands for all of it."},
     {.key = "when", .type = OPTION_SCALAR,
      .doc = "A condition: where it is false once its upstreams allow the task to start, the task "
             "is skipped. See *Conditions*."},
@@ -170,8 +170,22 @@ static const struct option dag_options[] = {
     {.key = "params", .type = OPTION_MAP,
      .doc = "Values that templates read as params.x and a run's conf may replace. Each is "
             "{type, default, description}, or just the default."},
+    {.key = "tasks", .type = OPTION_MAP, .fields = &task_table,
+     .doc = "The tasks, by their task_id. Required, unless there are task_groups."},
+    {.key = "task_groups", .type = OPTION_MAP, .fields = &group_table,
+     .doc = "Tasks under a common name, which others can depend on as a whole, by their group_id. "
+            "A task's full name is group_id.task_id; within its group the latter is enough for "
+            "depends_on and teardown."},
+};
+
+static const struct option group_options[] = {
+    {.key = "tooltip", .type = OPTION_STRING, .doc = "What the group is for."},
+    {.key = "depends_on", .type = OPTION_STRINGS, .flags = OPTION_OR_SINGLE, .fallback = "[]",
+     .doc = "The tasks and groups that those of its tasks wait for which wait for none of it."},
+    {.key = "default_args", .type = OPTION_OBJECT, .fields = &default_args_table,
+     .doc = "Options for its tasks, in place of the DAG's."},
     {.key = "tasks", .type = OPTION_MAP, .flags = OPTION_REQUIRED, .fields = &task_table,
-     .doc = "The tasks, by their task_id."},
+     .doc = "Its tasks, by their task_id."},
 };
 /* clang-format on */
 
@@ -279,6 +293,13 @@ const struct option_table branch_table = {
     .doc = "One way to go on: `when` and `then`, or `else`.",
     .options = branch_options,
     .count = COUNT(branch_options),
+};
+
+const struct option_table group_table = {
+    .name = "a task group",
+    .doc = "Tasks under a common name.",
+    .options = group_options,
+    .count = COUNT(group_options),
 };
 
 const struct option_table task_table = {

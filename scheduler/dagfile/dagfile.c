@@ -264,6 +264,7 @@ struct dag *dagfile_parse(const struct dagfile_input *input, struct diags *diags
                  b.root->kind == NODE_NULL ? "the file is empty" : "the file is no map of keys");
     }
     HASH_CLEAR(hh, b.by_id);
+    HASH_CLEAR(hh, b.groups_by_id);
     free(b.marks);
     json_decref(b.params_declared);
     json_decref(b.no_options);

@@ -44,12 +44,43 @@ static int compare_indices(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
-static void add_upstream(struct dag_builder *b, const struct task_source *task,
-                         const struct node *item, uint32_t *upstream, uint32_t *count)
+/* The upstreams of one task, being gathered. */
+struct upstreams {
+    const struct task_source *task;
+    const struct task_group *scope; /* whose names come first */
+    bool is_of_group;               /* its group's depends_on: the task may name the same */
+    uint32_t *indices;
+    uint32_t count;
+};
+
+static void add_group(struct dag_builder *b, struct upstreams *u, const struct node *item,
+                      const struct task_group *group)
 {
+    if (group == u->task->group) {
+        diag_add(b->diags, MR(BAD_UPSTREAM), item->at, NULL, "`%.*s` depends on its own group",
+                 STR_ARG(u->task->task_id));
+        return;
+    }
+    for (uint32_t i = group->first; i < group->first + group->count; i++) {
+        if (b->marks[i] == b->round || !groups_is_leaf(b, group, i))
+            continue;
+        b->marks[i] = b->round;
+        u->indices[u->count++] = i;
+    }
+}
+
+static void add_upstream(struct dag_builder *b, struct upstreams *u, const struct node *item)
+{
+    const struct task_source *task = u->task;
+
     if (item->kind != NODE_STRING)
         return; /* found by the option table */
-    const struct task_source *found = builder_find(b, item->text);
+    const struct task_source *found = groups_resolve(b, u->scope, item->text);
+    const struct task_group *group = found == NULL ? groups_find(b, item->text) : NULL;
+    if (group != NULL) {
+        add_group(b, u, item, group);
+        return;
+    }
     if (found == NULL) {
         unknown_upstream(b, task, item);
         return;
@@ -60,28 +91,38 @@ static void add_upstream(struct dag_builder *b, const struct task_source *task,
         return;
     }
     if (b->marks[found->index] == b->round) {
-        diag_add(b->diags, MR(BAD_UPSTREAM), item->at, "drop one of the two",
-                 "task `%.*s` names `%.*s` twice", STR_ARG(task->task_id), STR_ARG(found->task_id));
+        if (!u->is_of_group)
+            diag_add(b->diags, MR(BAD_UPSTREAM), item->at, "drop one of the two",
+                     "task `%.*s` names `%.*s` twice", STR_ARG(task->task_id),
+                     STR_ARG(found->task_id));
         return;
     }
     b->marks[found->index] = b->round;
-    upstream[(*count)++] = found->index;
+    u->indices[u->count++] = found->index;
+}
+
+static void add_list(struct dag_builder *b, struct upstreams *u, const struct node *list)
+{
+    if (list != NULL && list->kind == NODE_LIST)
+        for (size_t i = 0; i < list->item_count; i++)
+            add_upstream(b, u, list->items[i]);
+    else if (list != NULL)
+        add_upstream(b, u, list);
 }
 
 /* The setups that a teardown names: upstreams like others, and setups even if they don't say so. */
-static void add_setups(struct dag_builder *b, uint32_t index, uint32_t *upstream, uint32_t *count)
+static void add_setups(struct dag_builder *b, struct upstreams *u)
 {
-    const struct task_source *task = &b->sources[index];
-    const struct node *node = node_get(task->node, "teardown");
+    const struct node *node = node_get(u->task->node, "teardown");
     size_t many = node->kind == NODE_LIST ? node->item_count : 1;
 
     for (size_t i = 0; i < many; i++) {
         const struct node *item = node->kind == NODE_LIST ? node->items[i] : node;
         const struct task_source *found =
-            item->kind == NODE_STRING ? builder_find(b, item->text) : NULL;
+            item->kind == NODE_STRING ? groups_resolve(b, u->scope, item->text) : NULL;
         if (found == NULL || b->marks[found->index] != b->round)
-            add_upstream(b, task, item, upstream, count);
-        if (found == NULL || found == task)
+            add_upstream(b, u, item);
+        if (found == NULL || found == u->task)
             continue;
         b->dag->tasks[found->index].is_setup = true;
         if (b->dag->tasks[found->index].is_teardown)
@@ -90,34 +131,47 @@ static void add_setups(struct dag_builder *b, uint32_t index, uint32_t *upstream
     }
 }
 
-static size_t most_of(const struct node *list)
+/* At most how many upstreams a list names. */
+static size_t most_of(const struct dag_builder *b, const struct node *list)
 {
-    return list == NULL ? 0 : list->kind == NODE_LIST ? list->item_count : 1;
+    size_t many = list == NULL ? 0 : list->kind == NODE_LIST ? list->item_count : 1;
+    size_t most = many;
+
+    for (size_t i = 0; i < many; i++) {
+        const struct node *item = list->kind == NODE_LIST ? list->items[i] : list;
+        const struct task_group *group =
+            item->kind == NODE_STRING ? groups_find(b, item->text) : NULL;
+        most += group == NULL ? 0 : group->count;
+    }
+    return most;
 }
 
 static void read_upstream(struct dag_builder *b, uint32_t index)
 {
     const struct task_source *task = &b->sources[index];
     const struct node *list = node_get(task->node, "depends_on");
+    const struct node *of_group = task->group == NULL || task->has_inner_upstream
+                                      ? NULL
+                                      : node_get(task->group->node, "depends_on");
     struct dag_task *out = &b->dag->tasks[index];
-    size_t most = most_of(list) + most_of(node_get(task->node, "teardown"));
-    uint32_t *upstream = arena_alloc_array(&b->dag->arena, most, sizeof(*upstream));
-    uint32_t count = 0;
+    size_t most =
+        most_of(b, list) + most_of(b, of_group) + most_of(b, node_get(task->node, "teardown"));
+    struct upstreams u = {.task = task, .scope = task->group};
 
+    u.indices = arena_alloc_array(&b->dag->arena, most, sizeof(*u.indices));
     b->round++;
-    if (list != NULL && list->kind == NODE_LIST)
-        for (size_t i = 0; i < list->item_count; i++)
-            add_upstream(b, task, list->items[i], upstream, &count);
-    else if (list != NULL)
-        add_upstream(b, task, list, upstream, &count);
+    add_list(b, &u, list);
     if (out->is_teardown)
-        add_setups(b, index, upstream, &count);
-    if (count > 0)
-        qsort(upstream, count, sizeof(*upstream), compare_indices);
-    out->upstream = upstream;
-    out->upstream_count = count;
-    for (uint32_t i = 0; i < count; i++)
-        b->dag->tasks[upstream[i]].downstream_count++;
+        add_setups(b, &u);
+    u.scope = NULL;
+    u.is_of_group = true;
+    add_list(b, &u, of_group);
+    if (u.count > 0)
+        qsort(u.indices, u.count, sizeof(*u.indices), compare_indices);
+    out->upstream = u.indices;
+    out->upstream_count = u.count;
+    for (uint32_t i = 0; i < u.count; i++)
+        b->dag->tasks[u.indices[i]].downstream_count++;
 }
 
 static void fill_downstream(struct dag *dag)
@@ -159,25 +213,36 @@ static uint32_t topological_order(const struct dag *dag, uint32_t *order)
     return count;
 }
 
-static const struct node *find_item(const struct node *list, struct str text)
+/* The item of a list that stands for a task, by its name or its group's; or NULL. */
+static const struct node *find_item(const struct dag_builder *b, const struct node *list,
+                                    const struct task_group *scope, uint32_t upstream)
 {
-    if (list == NULL || list->kind != NODE_LIST)
-        return list != NULL && list->kind == NODE_STRING && str_eq(list->text, text) ? list : NULL;
-    for (size_t i = 0; i < list->item_count; i++)
-        if (list->items[i]->kind == NODE_STRING && str_eq(list->items[i]->text, text))
-            return list->items[i];
+    size_t many = list == NULL ? 0 : list->kind == NODE_LIST ? list->item_count : 1;
+
+    for (size_t i = 0; i < many; i++) {
+        const struct node *item = list->kind == NODE_LIST ? list->items[i] : list;
+        if (item->kind != NODE_STRING)
+            continue;
+        const struct task_source *found = groups_resolve(b, scope, item->text);
+        const struct task_group *group = found == NULL ? groups_find(b, item->text) : NULL;
+        if ((found != NULL && found->index == upstream) ||
+            (group != NULL && b->sources[upstream].group == group))
+            return item;
+    }
     return NULL;
 }
 
-static const struct node *edge_node(const struct dag_builder *b, uint32_t task, uint32_t upstream)
+static const struct node *edge_node(const struct dag_builder *b, uint32_t index, uint32_t upstream)
 {
-    const struct node *map = b->sources[task].node;
-    struct str name = b->sources[upstream].task_id;
-    const struct node *item = find_item(node_get(map, "depends_on"), name);
+    const struct task_source *task = &b->sources[index];
+    const struct node *item =
+        find_item(b, node_get(task->node, "depends_on"), task->group, upstream);
 
     if (item == NULL)
-        item = find_item(node_get(map, "teardown"), name);
-    return item == NULL ? map : item;
+        item = find_item(b, node_get(task->node, "teardown"), task->group, upstream);
+    if (item == NULL && task->group != NULL)
+        item = find_item(b, node_get(task->group->node, "depends_on"), NULL, upstream);
+    return item == NULL ? task->node : item;
 }
 
 /* `path` goes upstream: path[from] depends on path[from+1] …, and the last on path[from]. */
@@ -235,6 +300,7 @@ void graph_build(struct dag_builder *b)
     uint32_t *order = mem_alloc_array(dag->task_count, sizeof(*order));
     bool *ordered = mem_alloc_array(dag->task_count, sizeof(*ordered));
 
+    groups_find_ends(b);
     for (uint32_t i = 0; i < dag->task_count; i++)
         read_upstream(b, i);
     fill_downstream(dag);

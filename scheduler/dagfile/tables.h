@@ -6,6 +6,7 @@
 
 extern const struct option_table dag_table;
 extern const struct option_table task_table;
+extern const struct option_table group_table;
 extern const struct option_table branch_table;
 extern const struct option_table default_args_table;
 extern const struct option_table schedule_table;

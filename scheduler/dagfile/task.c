@@ -12,6 +12,7 @@ struct task_options {
     const struct node *node;
     const json_t *own;
     const json_t *defaults;
+    const struct node *group_node; /* default_args of its group, or NULL */
     const struct node *defaults_node;
 };
 
@@ -24,6 +25,8 @@ static const struct node *pick_node(const struct task_options *o, const char *ke
 {
     const struct node *own = node_get(o->node, key);
 
+    if (own == NULL)
+        own = node_get(o->group_node, key);
     return own != NULL ? own : node_get(o->defaults_node, key);
 }
 
@@ -258,25 +261,42 @@ static void check_id(struct dag_builder *b, const struct task_source *source)
                  "the task's name is no id");
 }
 
-static void read_all(struct dag_builder *b, const struct node *tasks, struct task_options *o,
-                     const json_t *own)
+static struct str full_id(struct dag_builder *b, const struct task_set *set, struct str name)
 {
-    for (size_t i = 0; i < tasks->entry_count; i++) {
+    if (set->group == NULL || name.len == 0)
+        return name;
+    return str_from(arena_printf(&b->scratch, "%.*s.%.*s", STR_ARG(set->group->id), STR_ARG(name)));
+}
+
+void tasks_read_set(struct dag_builder *b, const struct task_set *set)
+{
+    struct task_options o = {.defaults = set->defaults,
+                             .group_node = set->defaults_node,
+                             .defaults_node = node_get(b->root, "default_args")};
+
+    check_env(b, node_get(set->defaults_node, "env"));
+    for (size_t i = 0; i < set->tasks->entry_count; i++) {
         struct task_source *source = &b->sources[b->dag->task_count];
-        const struct node_entry *entry = &tasks->entries[i];
+        const struct node_entry *entry = &set->tasks->entries[i];
         if (entry->value->kind != NODE_MAP)
             continue; /* found by the option table */
         *source = (struct task_source){.node = entry->value,
-                                       .task_id = entry->key,
+                                       .task_id = full_id(b, set, entry->key),
+                                       .group = set->group,
                                        .at = entry->key_at,
                                        .index = b->dag->task_count};
         check_id(b, source);
         if (source->task_id.len == 0)
             continue;
+        if (builder_find(b, source->task_id) != NULL) {
+            diag_add(b->diags, MR(DUPLICATE_KEY), source->at, "take another name for one of them",
+                     "there is a task `%.*s` already", STR_ARG(source->task_id));
+            continue;
+        }
         HASH_ADD_KEYPTR(hh, b->by_id, source->task_id.ptr, source->task_id.len, source);
-        o->node = entry->value;
-        o->own = json_object_getn(own, entry->key.ptr, entry->key.len);
-        read_task(b, b->dag->task_count, o);
+        o.node = entry->value;
+        o.own = json_object_getn(set->own, entry->key.ptr, entry->key.len);
+        read_task(b, b->dag->task_count, &o);
         b->dag->task_count++;
     }
 }
@@ -286,23 +306,33 @@ void tasks_read(struct dag_builder *b, const json_t *options)
     const struct node *tasks = node_get(b->root, "tasks");
     const struct node *defaults_node = node_get(b->root, "default_args");
     struct diags ignored = {.arena = &b->scratch};
+    size_t count = groups_count_tasks(b);
 
-    if (tasks == NULL || tasks->kind != NODE_MAP)
+    if (tasks != NULL && tasks->kind != NODE_MAP)
         return; /* found by the option table */
-    if (tasks->entry_count == 0 || tasks->entry_count > DAGFILE_TASKS_MAX) {
-        diag_add(b->diags, MR(TASK_COUNT), tasks->at, NULL,
-                 "a DAG has at least 1 and at most 10,000 tasks, not %zu", tasks->entry_count);
+    if (tasks == NULL && node_get(b->root, "task_groups") == NULL) {
+        diag_add(b->diags, MR(MISSING_KEY), b->root->at,
+                 "add `tasks: …`: the tasks, by their task_id", "`tasks` is missing in the DAG");
         return;
     }
-    json_t *fallbacks = options_check(&default_args_table, NULL, tasks->at, &ignored);
+    count += tasks == NULL ? 0 : tasks->entry_count;
+    if (count == 0 || count > DAGFILE_TASKS_MAX) {
+        diag_add(b->diags, MR(TASK_COUNT), tasks == NULL ? b->root->at : tasks->at, NULL,
+                 "a DAG has at least 1 and at most 10,000 tasks, not %zu", count);
+        return;
+    }
+    json_t *fallbacks = options_check(&default_args_table, NULL, b->root->at, &ignored);
     const json_t *defaults = json_object_get(options, "default_args");
-    struct task_options o = {.defaults = json_is_object(defaults) ? defaults : fallbacks,
-                             .defaults_node = defaults_node};
+    struct task_set set = {.tasks = tasks,
+                           .own = json_object_get(options, "tasks"),
+                           .defaults = json_is_object(defaults) ? defaults : fallbacks};
     check_env(b, node_get(defaults_node, "env"));
-    b->dag->tasks = arena_alloc_array(&b->dag->arena, tasks->entry_count, sizeof(struct dag_task));
-    b->sources = arena_alloc_array(&b->scratch, tasks->entry_count, sizeof(struct task_source));
-    b->marks = mem_alloc_array(tasks->entry_count, sizeof(*b->marks));
-    read_all(b, tasks, &o, json_object_get(options, "tasks"));
+    b->dag->tasks = arena_alloc_array(&b->dag->arena, count, sizeof(struct dag_task));
+    b->sources = arena_alloc_array(&b->scratch, count, sizeof(struct task_source));
+    b->marks = mem_alloc_array(count, sizeof(*b->marks));
+    if (tasks != NULL)
+        tasks_read_set(b, &set);
+    groups_read(b, options, set.defaults);
     json_decref(fallbacks);
     diags_release(&ignored);
 }

@@ -55,123 +55,137 @@ struct bad_case {
 };
 
 static const struct bad_case bad_cases[] = {
-    {"",                                                                                           "MR0108", 1,  1,  "empty"                             },
-    {"- a\n",                                                                                      "MR0108", 1,  1,  "no map"                            },
-    {"a: [\n",                                                                                     "MR0101", 1,  4,  "this bracket is never closed"      },
-    {"b: 1\nä: \"x\nb: 2\n",                                                                      "MR0101", 2,  5,  "this quote is never closed"        },
-    {"a: {b: [x}\nc: 1\n",                                                                         "MR0101", 1,  10, "line 1, column 8 is not closed"    },
-    {"a: {b: x\nc: 1\n",                                                                           "MR0101", 2,  2,  "line 1, column 4 is not closed"    },
-    {"a: \"x\nb: 1\nc: \"y\"\n",                                                                   "MR0101", 3,  5,  "line 1, column 4 ends"             },
-    {"a: [\"x\" \"y\"]\n",                                                                         "MR0101", 1,  9,  "a comma is missing, or the bracket"},
-    {"a: \"\\d+\"\n",                                                                              "MR0101", 1,  5,  "single quotes"                     },
-    {NOOP "schedule: @once\n",                                                                     "MR0101", 4,  11, "quote it: \"@once\""               },
-    {NOOP "schedule: @daily  # x\n",                                                               "MR0101", 4,  11, "quote it: \"@daily\"\n"            },
-    {"a: {b: @x}\n",                                                                               "MR0101", 1,  8,  "quote it: \"@x\"\n"                },
-    {"a: b: c\n",                                                                                  "MR0101", 1,  5,  "quotes around"                     },
-    {NOOP "x: &a 1\n",                                                                             "MR0103", 4,  4,  "anchors"                           },
-    {NOOP "x: *a\n",                                                                               "MR0103", 4,  4,  "aliases"                           },
-    {NOOP "x: !!str 1\n",                                                                          "MR0103", 4,  4,  "tags"                              },
-    {NOOP "<<: {}\n",                                                                              "MR0103", 4,  1,  "merge"                             },
-    {NOOP "---\na: 1\n",                                                                           "MR0103", 4,  1,  "second document"                   },
-    {"dag_id: d\ndag_id: e\ntasks: {a: {type: noop}}\n",                                           "MR0104", 2,  1,  "first in line 1"                   },
-    {NOOP "schedule_interval: x\n",                                                                "MR0105", 4,  1,  "use `schedule`"                    },
-    {NOOP "descripton: x\n",                                                                       "MR0105", 4,  1,  "did you mean `description`?"       },
-    {HEAD "  a: {type: noop, needs: [b]}\n",                                                       "MR0105", 3,  19, "use `depends_on`"                  },
-    {HEAD "  a: {type: noop, retries: x}\n",                                                       "MR0106", 3,  28, "integer"                           },
-    {HEAD "  a: {type: noop, retry_delay: 30}\n",                                                  "MR0106", 3,  32, "add a unit: 30s"                   },
-    {NOOP "catchup: yes\n",                                                                        "MR0106", 4,  10, "there are true, false, latest, all"},
-    {NOOP "paused_upon_creation: yes\n",                                                           "MR0106", 4,  23, "only true and false"               },
-    {NOOP "schedule: \"@continuous\"\nmax_active_runs: 2\n",                                       "MR0106", 5,  18, "write 1"                           },
-    {NOOP "max_active_runs: 0\n",                                                                  "MR0106", 4,  18, "between 1"                         },
-    {NOOP "fail_fast: true\ndefault_args: {trigger_rule: all_done}\n",                             "MR0106", 3,  3,
-     "all_success, not all_done"                                                                                                                         },
-    {HEAD "  a: {type: noop, trigger_rule: one_failed}\nfail_fast: true\n",                        "MR0106", 3,  33,
-     "take out"                                                                                                                                          },
-    {NOOP "dagrun_timeout: 10\n",                                                                  "MR0106", 4,  17, "add a unit: 10s"                   },
-    {NOOP "run_timeout: 10s\n",                                                                    "MR0105", 4,  1,  "use `dagrun_timeout`"              },
-    {NOOP "max_consecutive_failed_dag_runs: -1\n",                                                 "MR0106", 4,  34, "between 0"                         },
-    {HEAD "  a: {type: noop, weight_rule: upsteam}\n",                                             "MR0106", 3,  32, "upstream"                          },
-    {HEAD "  a: {type: noop, retry_exit_codes: [1]}\n",                                            "MR0106", 3,  37,
-     "only a command has exit codes"                                                                                                                     },
-    {HEAD "  a: {type: command, retry_exit_codes: [1, 99], with: {argv: [x]}}\n",                  "MR0106", 3,  44,
-     "99, which skips"                                                                                                                                   },
-    {HEAD "  a: {type: command, retry_exit_codes: [0], with: {argv: [x]}}\n",                      "MR0106", 3,  41,
-     "1 to 255"                                                                                                                                          },
-    {HEAD "  a: {type: noop, teardown: [b]}\n",                                                    "MR0107", 3,  30, "unknown task `b`"                  },
-    {HEAD "  a: {type: noop, teardown: 5}\n",                                                      "MR0106", 3,  29, "true or name setups"               },
-    {HEAD "  a: {type: noop, teardown: true, setup: true}\n",                                      "MR0106", 3,  29, "two tasks"                         },
-    {HEAD "  a: {type: noop, teardown: true, trigger_rule: all_done}\n",                           "MR0106", 3,  49,
-     "of its own"                                                                                                                                        },
-    {HEAD "  a: {type: noop, on_failure_fail_dagrun: true}\n",                                     "MR0106", 3,  43,
-     "add `teardown: true`"                                                                                                                              },
-    {HEAD "  a: {type: noop, trigger_rule: all_done_setup_success}\n",                             "MR0106", 3,  33,
-     "no value of"                                                                                                                                       },
-    {HEAD "  a: {type: noop, teardown: true}\n  b: {type: noop, teardown: a}\n",                   "MR0110", 4,  29,
-     "no setup"                                                                                                                                          },
-    {HEAD "  a: {type: noop, depends_on: b}\n  b: {type: noop, teardown: [a]}\n",                  "MR0109", 4,  30,
-     "circle"                                                                                                                                            },
-    {NOOP "description: 5\n",                                                                      "MR0106", 4,  14, "quote it"                          },
-    {NOOP "x: 99999999999999999999\n",                                                             "MR0106", 4,  4,  "64 bits"                           },
-    {HEAD "  a: {type: noop}\n  b: {type: noop, depends_on: [aa]}\n",                              "MR0107", 4,  32,
-     "did you mean `a`?"                                                                                                                                 },
-    {"tasks: {a: {type: noop}}\n",                                                                 "MR0108", 1,  1,  "dag_id"                            },
-    {HEAD "  a: {retries: 1}\n",                                                                   "MR0108", 3,  6,  "type"                              },
-    {HEAD "  a: {type: command}\n",                                                                "MR0108", 3,  3,  "argv"                              },
-    {HEAD "  a: {type: noop, depends_on: b}\n  b: {type: noop, depends_on: [a]}\n",                "MR0109", 4,  32,
-     "b → a → b"                                                                                                                                     },
-    {HEAD "  a: {type: noop, depends_on: a}\n",                                                    "MR0110", 3,  31, "itself"                            },
-    {HEAD "  a: {type: noop}\n  b: {type: noop, depends_on: [a, a]}\n",                            "MR0110", 4,  35, "twice"                             },
-    {HEAD "  a: {type: noop, pool: gpus}\n",                                                       "MR0111", 3,  25, "did you mean `gpu`?"               },
-    {HEAD "  a: {type: nop}\n",                                                                    "MR0112", 3,  13, "did you mean `noop`?"              },
-    {HEAD "  a: {type: command, with: {argv: [x, \"{{ dss }}\"]}}\n",                              "MR0113", 3,  43,
-     "did you mean `ds`?"                                                                                                                                },
-    {HEAD "  a: {type: command, with: {argv: [x, \"{{ params.p }}\"]}}\n",                         "MR0113", 3,  43,
-     "not declared"                                                                                                                                      },
+    {"",                                                                          "MR0108",          1,                                                                                  1,  "empty"                                                                        },
+    {"- a\n",                                                                     "MR0108",          1,                                                                                  1,  "no map"                                                                       },
+    {"a: [\n",                                                                    "MR0101",          1,                                                                                  4,  "this bracket is never closed"                                                 },
+    {"b: 1\nä: \"x\nb: 2\n",                                                     "MR0101",          2,                                                                                  5,  "this quote is never closed"                                                   },
+    {"a: {b: [x}\nc: 1\n",                                                        "MR0101",          1,                                                                                  10, "line 1, column 8 is not closed"                                               },
+    {"a: {b: x\nc: 1\n",                                                          "MR0101",          2,                                                                                  2,  "line 1, column 4 is not closed"                                               },
+    {"a: \"x\nb: 1\nc: \"y\"\n",                                                  "MR0101",          3,                                                                                  5,  "line 1, column 4 ends"                                                        },
+    {"a: [\"x\" \"y\"]\n",                                                        "MR0101",          1,                                                                                  9,  "a comma is missing, or the bracket"                                           },
+    {"a: \"\\d+\"\n",                                                             "MR0101",          1,                                                                                  5,  "single quotes"                                                                },
+    {NOOP "schedule: @once\n",                                                    "MR0101",          4,                                                                                  11, "quote it: \"@once\""                                                          },
+    {NOOP "schedule: @daily  # x\n",                                              "MR0101",          4,                                                                                  11, "quote it: \"@daily\"\n"                                                       },
+    {"a: {b: @x}\n",                                                              "MR0101",          1,                                                                                  8,  "quote it: \"@x\"\n"                                                           },
+    {"a: b: c\n",                                                                 "MR0101",          1,                                                                                  5,  "quotes around"                                                                },
+    {NOOP "x: &a 1\n",                                                            "MR0103",          4,                                                                                  4,  "anchors"                                                                      },
+    {NOOP "x: *a\n",                                                              "MR0103",          4,                                                                                  4,  "aliases"                                                                      },
+    {NOOP "x: !!str 1\n",                                                         "MR0103",          4,                                                                                  4,  "tags"                                                                         },
+    {NOOP "<<: {}\n",                                                             "MR0103",          4,                                                                                  1,  "merge"                                                                        },
+    {NOOP "---\na: 1\n",                                                          "MR0103",          4,                                                                                  1,  "second document"                                                              },
+    {"dag_id: d\ndag_id: e\ntasks: {a: {type: noop}}\n",                          "MR0104",          2,                                                                                  1,  "first in line 1"                                                              },
+    {NOOP "schedule_interval: x\n",                                               "MR0105",          4,                                                                                  1,  "use `schedule`"                                                               },
+    {NOOP "descripton: x\n",                                                      "MR0105",          4,                                                                                  1,  "did you mean `description`?"                                                  },
+    {HEAD "  a: {type: noop, needs: [b]}\n",                                      "MR0105",          3,                                                                                  19, "use `depends_on`"                                                             },
+    {HEAD "  a: {type: noop, retries: x}\n",                                      "MR0106",          3,                                                                                  28, "integer"                                                                      },
+    {HEAD "  a: {type: noop, retry_delay: 30}\n",                                 "MR0106",          3,                                                                                  32, "add a unit: 30s"                                                              },
+    {NOOP "catchup: yes\n",                                                       "MR0106",          4,                                                                                  10, "there are true, false, latest, all"                                           },
+    {NOOP "paused_upon_creation: yes\n",                                          "MR0106",          4,                                                                                  23, "only true and false"                                                          },
+    {NOOP "schedule: \"@continuous\"\nmax_active_runs: 2\n",                      "MR0106",          5,                                                                                  18, "write 1"                                                                      },
+    {NOOP "max_active_runs: 0\n",                                                 "MR0106",          4,                                                                                  18, "between 1"                                                                    },
+    {NOOP "fail_fast: true\ndefault_args: {trigger_rule: all_done}\n",            "MR0106",          3,                                                                                  3,
+     "all_success, not all_done"                                                                                                                                                                                                                                            },
+    {HEAD "  a: {type: noop, trigger_rule: one_failed}\nfail_fast: true\n",       "MR0106",          3,                                                                                  33,
+     "take out"                                                                                                                                                                                                                                                             },
+    {NOOP "dagrun_timeout: 10\n",                                                 "MR0106",          4,                                                                                  17, "add a unit: 10s"                                                              },
+    {NOOP "run_timeout: 10s\n",                                                   "MR0105",          4,                                                                                  1,  "use `dagrun_timeout`"                                                         },
+    {NOOP "max_consecutive_failed_dag_runs: -1\n",                                "MR0106",          4,                                                                                  34, "between 0"                                                                    },
+    {HEAD "  a: {type: noop, weight_rule: upsteam}\n",                            "MR0106",          3,                                                                                  32, "upstream"                                                                     },
+    {HEAD "  a: {type: noop, retry_exit_codes: [1]}\n",                           "MR0106",          3,                                                                                  37,
+     "only a command has exit codes"                                                                                                                                                                                                                                        },
+    {HEAD "  a: {type: command, retry_exit_codes: [1, 99], with: {argv: [x]}}\n", "MR0106",          3,                                                                                  44,
+     "99, which skips"                                                                                                                                                                                                                                                      },
+    {HEAD "  a: {type: command, retry_exit_codes: [0], with: {argv: [x]}}\n",     "MR0106",          3,                                                                                  41,
+     "1 to 255"                                                                                                                                                                                                                                                             },
+    {HEAD "  a: {type: noop, teardown: [b]}\n",                                   "MR0107",          3,                                                                                  30, "unknown task `b`"                                                             },
+    {HEAD "  a: {type: noop, teardown: 5}\n",                                     "MR0106",          3,                                                                                  29, "true or name setups"                                                          },
+    {HEAD "  a: {type: noop, teardown: true, setup: true}\n",                     "MR0106",          3,                                                                                  29, "two tasks"                                                                    },
+    {HEAD "  a: {type: noop, teardown: true, trigger_rule: all_done}\n",          "MR0106",          3,                                                                                  49,
+     "of its own"                                                                                                                                                                                                                                                           },
+    {HEAD "  a: {type: noop, on_failure_fail_dagrun: true}\n",                    "MR0106",          3,                                                                                  43,
+     "add `teardown: true`"                                                                                                                                                                                                                                                 },
+    {HEAD "  a: {type: noop, trigger_rule: all_done_setup_success}\n",            "MR0106",          3,                                                                                  33,
+     "no value of"                                                                                                                                                                                                                                                          },
+    {HEAD "  a: {type: noop, teardown: true}\n  b: {type: noop, teardown: a}\n",  "MR0110",          4,                                                                                  29,
+     "no setup"                                                                                                                                                                                                                                                             },
+    {HEAD "  a: {type: noop, depends_on: b}\n  b: {type: noop, teardown: [a]}\n", "MR0109",          4,                                                                                  30,
+     "circle"                                                                                                                                                                                                                                                               },
+    {NOOP "task_groups: {g: {tasks: {}}}\n",                                      "MR0119",          4,                                                                                  15, "no tasks"                                                                     },
+    {NOOP "task_groups: {a: {tasks: {x: {type: noop}}}}\n",                       "MR0104",          4,                                                                                  15, "there is a task"                                                              },
+    {HEAD "  g.x: {type: noop}\ntask_groups: {g: {tasks: {x: {type: noop}}}}\n",  "MR0104",          4,                                                                                  27,
+     "already"                                                                                                                                                                                                                                                              },
+    {NOOP "task_groups: {g: {tasks: {x: {type: noop, depends_on: y}}}}\n",        "MR0107",          4,                                                                                  55,
+     "`g.x` depends on unknown"                                                                                                                                                                                                                                             },
+    {NOOP "task_groups: {g: {tasks: {x: {type: noop, depends_on: g}}}}\n",        "MR0110",          4,                                                                                  55,
+     "its own group"                                                                                                                                                                                                                                                        },
+    {NOOP "task_groups: {g: {depends_on: h, tasks: {x: {type: noop}}}}\n",        "MR0107",          4,                                                                                  31,
+     "unknown task `h`"                                                                                                                                                                                                                                                     },
+    {NOOP "task_groups: {g: {tasks: {x: {type: noop}}, tip: x}}\n",               "MR0105",          4,                                                                                  45, "tooltip"                                                                      },
+    {"dag_id: d\ntask_groups:\n  g: {depends_on: h, tasks: {x: {type: noop}}}\n  h: {depends_on: "
+     "g, tasks: {y: {type: noop}}}\n",                                                                            "MR0109",                                                               4,                                                              19, "g.x"                },
+    {"dag_id: d\n",                                                                           "MR0108",                                                                                1,                                                                                1,  "`tasks` is missing"},
+    {NOOP "description: 5\n",                                                                           "MR0106",                                                                      4,                                                                      14,  "quote it"                         },
+    {NOOP "x: 99999999999999999999\n",                                                                           "MR0106",                                                             4,                                                             4,  "64 bits"},
+    {HEAD "  a: {type: noop}\n  b: {type: noop, depends_on: [aa]}\n",                                                                           "MR0107",                              4,                              32,
+     "did you mean `a`?"                                                       },
+    {"tasks: {a: {type: noop}}\n",                                                                           "MR0108",                                                                 1,                                                                 1,  "dag_id"},
+    {HEAD "  a: {retries: 1}\n",                                                                           "MR0108",                                                                   3,                                                                   6,  "type"                                                     },
+    {HEAD "  a: {type: command}\n",                                                                           "MR0108",                                                                3,                                                                3,  "argv"},
+    {HEAD "  a: {type: noop, depends_on: b}\n  b: {type: noop, depends_on: [a]}\n",                                                                           "MR0109",                4,                32,
+     "b → a → b"                                                                                                    },
+    {HEAD "  a: {type: noop, depends_on: a}\n",                                                                           "MR0110",                                                    3,                                                    31,  "itself"},
+    {HEAD "  a: {type: noop}\n  b: {type: noop, depends_on: [a, a]}\n",                                                                           "MR0110",                            4,                            35,  "twice"                                                                                                                            },
+    {HEAD "  a: {type: noop, pool: gpus}\n",                                                                           "MR0111",                                                       3,                                                       25,  "did you mean `gpu`?"},
+    {HEAD "  a: {type: nop}\n",                                                                           "MR0112",                                                                    3,                                                                    13,  "did you mean `noop`?"                                                                                                               },
+    {HEAD "  a: {type: command, with: {argv: [x, \"{{ dss }}\"]}}\n",                                                                           "MR0113",                              3,                              43,
+     "did you mean `ds`?"},
+    {HEAD "  a: {type: command, with: {argv: [x, \"{{ params.p }}\"]}}\n",                                                                           "MR0113",                         3,                         43,
+     "not declared"                                                                                                                    },
     {HEAD "  a: {type: command, with: {argv: [x, \"{{ tasks.b.outputs.k }}\"]}}\n"
-          "  b: {type: noop}\n",                                                              "MR0113", 3,  43, "does not depend on"                },
+          "  b: {type: noop}\n",                                                                           "MR0113",                                                              3,                                                              43,  "does not depend on"},
     {HEAD "  a:\n    type: command\n    with:\n      argv:\n        - sh\n        - -c\n"
-          "        - |\n          echo\n          echo {{ ds }}\n",                           "MR0114", 11, 16, "| sh"                              },
-    {NOOP "schedule: \"0 25 * * *\"\n",                                                            "MR0115", 4,  14, ""                                  },
-    {NOOP "timezone: Europe/Berln\n",                                                              "MR0116", 4,  11, "Europe/Berlin"                     },
-    {NOOP "timezone: ../../etc/passwd\n",                                                          "MR0116", 4,  11, "unknown time zone"                 },
-    {NOOP "start_date: 2026-02-30\n",                                                              "MR0117", 4,  13, "2026-02-30"                        },
-    {NOOP "start_date: 2026-02-03\nend_date: 2026-02-01\n",                                        "MR0117", 5,  11, "before"                            },
-    {"dag_id: a b\ntasks: {a: {type: noop}}\n",                                                    "MR0118", 1,  9,  "id"                                },
-    {HEAD "  \"a b\": {type: noop}\n",                                                             "MR0118", 3,  3,  "id"                                },
-    {"dag_id: d\ntasks: {}\n",                                                                     "MR0119", 2,  8,  "at least 1"                        },
-    {NOOP "params: {p: {type: integer, default: x}}\n",                                            "MR0120", 4,  38, "integer"                           },
-    {NOOP "params: {q: {typ: string}}\n",                                                          "MR0120", 4,  14, "did you mean `type`?"              },
-    {NOOP "params: {q: {min: 3, tpye: string}}\n",                                                 "MR0120", 4,  22, "did you mean `type`?"              },
-    {NOOP "params: {q: {defualt: 5, description: x}}\n",                                           "MR0120", 4,  14,
-     "did you mean `default`?"                                                                                                                           },
-    {HEAD "  a: {type: command, with: {argv: []}}\n",                                              "MR0250", 3,  35, "empty"                             },
-    {HEAD "  a: {type: command, with: {argv: [\"\", x]}}\n",                                       "MR0250", 3,  36, "program"                           },
-    {HEAD "  a: {type: sensor, with: {timeout: 1h}}\n",                                            "MR0260", 3,  27, "does not say"                      },
-    {HEAD "  a: {type: sensor, with: {file: x, time: \"09:30\"}}\n",                               "MR0260", 3,  37, "one thing"                         },
-    {HEAD "  a: {type: sensor, with: {file: x, poke_interval: 50ms}}\n",                           "MR0261", 3,  52,
-     "at least"                                                                                                                                          },
-    {HEAD "  a: {type: sensor, with: {time: \"29:30\"}}\n",                                        "MR0261", 3,  34, "neither"                           },
-    {HEAD "  a: {type: sensor, with: {http: {url: x, equals: 1}}}\n",                              "MR0261", 3,  51, "json_path"                         },
+          "        - |\n          echo\n          echo {{ ds }}\n",                                                                           "MR0114",                           11,                           16, "| sh"                                                                                                                                                      },
+    {NOOP "schedule: \"0 25 * * *\"\n",                                                                           "MR0115",                                                            4,                                                            14,  ""},
+    {NOOP "timezone: Europe/Berln\n",                                                                           "MR0116",                                                              4,                                                              11,  "Europe/Berlin"                                                                                                                                                    },
+    {NOOP "timezone: ../../etc/passwd\n",                                                                           "MR0116",                                                          4,                                                          11,  "unknown time zone"},
+    {NOOP "start_date: 2026-02-30\n",                                                                           "MR0117",                                                              4,                                                              13,  "2026-02-30"                                                                                                                                                },
+    {NOOP "start_date: 2026-02-03\nend_date: 2026-02-01\n",                                                                           "MR0117",                                        5,                                        11,  "before"},
+    {"dag_id: a b\ntasks: {a: {type: noop}}\n",                                                                           "MR0118",                                                    1,                                                    9,  "id"                                                                                                                                     },
+    {HEAD "  \"a b\": {type: noop}\n",                                                                           "MR0118",                                                             3,                                                             3,  "id"},
+    {"dag_id: d\ntasks: {}\n",                                                                           "MR0119",                                                                     2,                                                                     8,  "at least 1"                                                                                                                             },
+    {NOOP "params: {p: {type: integer, default: x}}\n",                                                                           "MR0120",                                            4,                                            38,  "integer"},
+    {NOOP "params: {q: {typ: string}}\n",                                                                           "MR0120",                                                          4,                                                          14,  "did you mean `type`?"                                                                                                               },
+    {NOOP "params: {q: {min: 3, tpye: string}}\n",                                                                           "MR0120",                                                 4,                                                 22,  "did you mean `type`?"},
+    {NOOP "params: {q: {defualt: 5, description: x}}\n",                                                                           "MR0120",                                           4,                                           14,
+     "did you mean `default`?"                                                                                                                     },
+    {HEAD "  a: {type: command, with: {argv: []}}\n",                                                                           "MR0250",                                              3,                                              35,  "empty"},
+    {HEAD "  a: {type: command, with: {argv: [\"\", x]}}\n",                                                                           "MR0250",                                       3,                                       36,  "program"                                                                                                                            },
+    {HEAD "  a: {type: sensor, with: {timeout: 1h}}\n",                                                                           "MR0260",                                            3,                                            27,  "does not say"},
+    {HEAD "  a: {type: sensor, with: {file: x, time: \"09:30\"}}\n",                                                                           "MR0260",                               3,                               37,  "one thing"                                                                                                                                         },
+    {HEAD "  a: {type: sensor, with: {file: x, poke_interval: 50ms}}\n",                                                                           "MR0261",                           3,                           52,
+     "at least"},
+    {HEAD "  a: {type: sensor, with: {time: \"29:30\"}}\n",                                                                           "MR0261",                                        3,                                        34,  "neither"                                                                                                                            },
+    {HEAD "  a: {type: sensor, with: {http: {url: x, equals: 1}}}\n",                                                                           "MR0261",                              3,                              51,  "json_path"},
     {HEAD "  a: {type: sensor, with: {external_task: {dag_id: x, allowed_states: running}}}\n",
-     "MR0262",                                                                                               3,  71, "final"                             },
+     "MR0262",    3,                                                                                                                                                                           71,                                                                                                                                                                         "final"                                                                           },
     {HEAD "  a: {type: sensor, with: {external_task: {dag_id: x, failed_states: [skipped]}}}\n",
-     "MR0262",                                                                                               3,  71, "final"                             },
-    {HEAD "  a: {type: sensor, with: {file: x, mode: reschedule}}\n",                              "MR0105", 3,  37, "mode"                              },
-    {HEAD "  a: {type: ingest, with: {source: x, target: \"\"}}\n",                                "MR0124", 3,  47, "lake/events"                       },
+     "MR0262",   3,                                                                                                                                                                           71,                                                                                                                                                                          "final"                                                                            },
+    {HEAD "  a: {type: sensor, with: {file: x, mode: reschedule}}\n",                                                                           "MR0105",                              3,                              37,  "mode"},
+    {HEAD "  a: {type: ingest, with: {source: x, target: \"\"}}\n",                                                                           "MR0124",                                3,                                47,  "lake/events"                                                                          },
     {HEAD "  a: {type: ingest, with: {source: x, target: \"l/{{ ds }}\"}}\n"
           "  b: {type: noop}\n"
-          "  c: {type: ingest, depends_on: a, with: {source: y, target: \"l/{{ ds }}/\"}}\n", "MR0124", 5,  62, "task `a` (line 3)"                 },
+          "  c: {type: ingest, depends_on: a, with: {source: y, target: \"l/{{ ds }}/\"}}\n",                                                                           "MR0124", 5, 62,  "task `a` (line 3)"    },
     {HEAD "  a: {type: ingest, with: {source: x, target: l, columns: {id: BIGINT, n: BIGINT},\n"
-          "    unique_key: idd}}\n",                                                          "MR0231", 4,  17, "did you mean `id`?"                },
+          "    unique_key: idd}}\n",                                                                           "MR0231",                                                          4,                                                          17,  "did you mean `id`?"                 },
     {HEAD "  a: {type: ingest, with: {source: x, target: l, columns: {id: BIGINT},\n"
-          "    derive: {d: x}, unique_key: [d, id], order_by: [d, at]}}\n",                   "MR0231", 4,  56, "declare it"                        },
-    {NOOP "schedule: {assets: []}\n",                                                              "MR0106", 4,  20, "at least one name"                 },
-    {NOOP "schedule: {assets: {some: [a]}}\n",                                                     "MR0105", 4,  20, "{any: [a, b]}"                     },
-    {NOOP "schedule: {assets: [a, 5]}\n",                                                          "MR0106", 4,  24, "write its name"                    },
-    {NOOP "schedule: {assets: [\"{{ ds }}\"]}\n",                                                  "MR0106", 4,  21, "takes no template"                 },
-    {NOOP "schedule: {assets: [a], every: 1h}\n",                                                  "MR0106", 4,  32, "either on assets"                  },
-    {HEAD "  a: {type: noop, outlets: [\"{{ ds }}\"]}\n",                                          "MR0106", 3,  29, "takes no template"                 },
-    {NOOP "doc: \"a\xff\"\n",                                                                      "MR0101", 4,  8,  "UTF-8"                             },
+          "    derive: {d: x}, unique_key: [d, id], order_by: [d, at]}}\n",                                                                           "MR0231",                   4,                   56,  "declare it"                                           },
+    {NOOP "schedule: {assets: []}\n",                                                                           "MR0106",                                                              4,                                                              20,  "at least one name"},
+    {NOOP "schedule: {assets: {some: [a]}}\n",                                                                           "MR0105",                                                     4,                                                     20,  "{any: [a, b]}"                                                    },
+    {NOOP "schedule: {assets: [a, 5]}\n",                                                                           "MR0106",                                                          4,                                                          24,  "write its name"},
+    {NOOP "schedule: {assets: [\"{{ ds }}\"]}\n",                                                                           "MR0106",                                                  4,                                                  21,  "takes no template"                                                            },
+    {NOOP "schedule: {assets: [a], every: 1h}\n",                                                                           "MR0106",                                                  4,                                                  32,  "either on assets"},
+    {HEAD "  a: {type: noop, outlets: [\"{{ ds }}\"]}\n",                                                                           "MR0106",                                          3,                                          29,  "takes no template"                                                                    },
+    {NOOP "doc: \"a\xff\"\n",                                                                           "MR0101",                                                                      4,                                                                      8,  "UTF-8"},
 };
 
 static void finds(void **state)
@@ -460,6 +474,65 @@ static void test_weight_rules(void **context)
     }
 }
 
+static void assert_upstreams(const struct dag *dag, const char *task_id, const char *expected)
+{
+    const struct dag_task *task = &dag->tasks[dag_find_task(dag, str_from(task_id))];
+    struct buf names = {0};
+
+    for (uint32_t i = 0; i < task->upstream_count; i++)
+        buf_printf(&names, "%s%s", i == 0 ? "" : " ", dag->tasks[task->upstream[i]].task_id);
+    assert_string_equal(buf_text(&names), expected);
+    buf_release(&names);
+}
+
+/* A group's name stands for its leaves, its own depends_on for its roots; its tasks know each other
+ * by their short names; its default_args come before the DAG's. */
+static void test_task_groups(void **context)
+{
+    (void)context;
+    struct loaded l;
+
+    load(&l, STR("dag_id: d\n"
+                 "default_args: {retries: 1, env: {A: dag, B: dag}}\n"
+                 "tasks:\n"
+                 "  first: {type: noop}\n"
+                 "  last: {type: noop, depends_on: [g, h.y]}\n"
+                 "  x: {type: noop}\n"
+                 "task_groups:\n"
+                 "  g:\n"
+                 "    tooltip: makes ready\n"
+                 "    depends_on: [first, x]\n"
+                 "    default_args: {retries: 5, env: {B: group}}\n"
+                 "    tasks:\n"
+                 "      x: {type: noop}\n"
+                 "      y: {type: noop, depends_on: x}\n"
+                 "      z: {type: noop, depends_on: [x, first], retries: 7, env: {A: own}}\n"
+                 "      down: {type: noop, depends_on: [y, z], teardown: x}\n"
+                 "  h:\n"
+                 "    depends_on: g\n"
+                 "    tasks:\n"
+                 "      y: {type: noop}\n"));
+    assert_non_null(l.dag);
+    assert_upstreams(l.dag, "g.x", "first x");
+    assert_upstreams(l.dag, "g.y", "g.x");
+    assert_upstreams(l.dag, "g.z", "first g.x");
+    assert_upstreams(l.dag, "g.down", "g.x g.y g.z");
+    assert_upstreams(l.dag, "last", "g.y g.z h.y");
+    assert_upstreams(l.dag, "h.y", "g.y g.z");
+    const struct dag_task *y = &l.dag->tasks[dag_find_task(l.dag, STR("g.y"))];
+    const struct dag_task *z = &l.dag->tasks[dag_find_task(l.dag, STR("g.z"))];
+    const struct dag_task *of_h = &l.dag->tasks[dag_find_task(l.dag, STR("h.y"))];
+    assert_int_equal(y->retries, 5);
+    assert_int_equal(z->retries, 7);
+    assert_int_equal(of_h->retries, 1);
+    assert_string_equal(json_get_string(y->env, "A", ""), "dag");
+    assert_string_equal(json_get_string(y->env, "B", ""), "group");
+    assert_string_equal(json_get_string(z->env, "A", ""), "own");
+    assert_string_equal(json_get_string(of_h->env, "B", ""), "dag");
+    assert_true(l.dag->tasks[dag_find_task(l.dag, STR("g.x"))].is_setup);
+    release(&l);
+}
+
 /* 3,000 tasks of the greatest weight in a chain go past what Airflow's API can say. */
 static void test_weights_are_clamped(void **context)
 {
@@ -492,6 +565,7 @@ int main(void)
         cmocka_unit_test(loads_ten_thousand_tasks),
         cmocka_unit_test(survives_mutations),
         cmocka_unit_test(test_weight_rules),
+        cmocka_unit_test(test_task_groups),
         cmocka_unit_test(test_weights_are_clamped),
     };
 
