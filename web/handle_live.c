@@ -148,7 +148,9 @@ static void describe_none(const struct explanation *all, const struct dag_task *
         if (all->run->run.reason != NULL)
             buf_printf(out, ": %s", all->run->run.reason);
         else if (all->dag_row->is_paused)
-            buf_add_text(out, ": the DAG is paused");
+            buf_printf(out, ": the DAG is paused%s%s",
+                       all->dag_row->pause_reason == NULL ? "" : ": ",
+                       all->dag_row->pause_reason == NULL ? "" : all->dag_row->pause_reason);
         return;
     }
     if (task != NULL)
@@ -158,6 +160,26 @@ static void describe_none(const struct explanation *all, const struct dag_task *
     else
         buf_add_text(out, "Not looked at yet");
     buf_release(&waiting);
+}
+
+/* The run's own limit is looked at as it is now; the stored reason is of when the task became
+ * ready, and is told as such. */
+static void describe_ready(const struct explanation *all, const struct task_row *row,
+                           const struct dag_task *task, struct buf *out)
+{
+    int64_t active = 0;
+
+    for (size_t i = 0; i < all->task_count; i++)
+        active += all->tasks[i].state == TASK_QUEUED || all->tasks[i].state == TASK_RUNNING ||
+                  all->tasks[i].state == TASK_RESTARTING;
+    if (all->dag != NULL && active >= all->dag->max_active_tasks)
+        buf_printf(out, "Ready; waits for the run, which is at max_active_tasks: %lld/%lld",
+                   (long long)active, (long long)all->dag->max_active_tasks);
+    else
+        buf_printf(out, "Ready; waits for a slot of pool %s and a worker",
+                   task == NULL ? "?" : task->pool);
+    if (row->reason != NULL)
+        buf_printf(out, "; when it became ready: %s", row->reason);
 }
 
 /* One sentence; a reason the scheduler stored always comes with it. */
@@ -171,9 +193,8 @@ static void describe(const struct explanation *all, const struct task_row *row,
         describe_none(all, task, out);
         break;
     case TASK_SCHEDULED:
-        buf_printf(out, "Ready; waits for a slot of pool %s and a worker",
-                   task == NULL ? "?" : task->pool);
-        break;
+        describe_ready(all, row, task, out);
+        return;
     case TASK_QUEUED:
         buf_printf(out, "Handed to a worker; try %lld has not begun", (long long)row->try_number);
         break;
@@ -243,6 +264,7 @@ static void write_explanation(struct jw *w, const struct explanation *all)
     jw_kv_string(w, "state", run_state_name(run->state));
     jw_kv_string(w, "reason", run->reason);
     jw_kv_bool(w, "is_paused", all->dag_row->is_paused);
+    jw_kv_string(w, "pause_reason", all->dag_row->pause_reason);
     jw_kv_int(w, "dag_version", all->run->version_number);
     jw_key(w, "tasks");
     jw_begin_array(w);

@@ -163,7 +163,9 @@ static const char *why_queued(struct core *core, const struct run *run)
         return reason_format(core, "waiting_for: run_after %s",
                              timefmt_utc(run->row.run_after_us, when));
     if (run->backfill == NULL && entry->row.is_paused)
-        return "dag_paused";
+        return entry->row.pause_reason == NULL
+                   ? "dag_paused"
+                   : reason_format(core, "dag_paused: %s", entry->row.pause_reason);
     if (running >= max)
         return reason_format(core, "max_active_runs: %lld/%lld", (long long)running,
                              (long long)max);
