@@ -32,11 +32,20 @@ void dags_free(struct core *core, struct dag_entry *entry);
 void assets_subscribe(struct core *core, struct dag_entry *entry); /* by its current version */
 void assets_release(struct core *core, struct dag_entry *entry);
 void assets_task_succeeded(struct core *core, const struct task *task, const char *outputs);
-void assets_touch(struct core *core, struct dag_entry *entry); /* it may have room for runs now */
-void assets_make_runs(struct core *core); /* at the end of a step, as far as there is room */
 void assets_updated(struct core *core, const struct event *event);
 void assets_recovered(struct core *core);
 void assets_free(struct core *core);
+
+/* asset_batches.c */
+const struct schedule *assets_schedule(const struct dag_entry *entry); /* never NULL */
+void asset_batches_gather(struct dag_entry *entry, uint32_t index,
+                          const struct asset_wait_row *row);
+void asset_batches_drop(struct dag_entry *entry);
+/* For another schedule: what was gathered stays, as far as that waits for it. */
+void asset_batches_convert(struct core *core, struct dag_entry *entry,
+                           const struct schedule *schedule);
+void assets_touch(struct core *core, struct dag_entry *entry); /* it may have room for runs now */
+void assets_make_runs(struct core *core); /* at the end of a step, as far as there is room */
 
 /* run.c */
 bool run_is_before(const struct heap_node *a, const struct heap_node *b);
