@@ -239,7 +239,8 @@ static void check_one_attempt(struct sim *sim, const struct attempt_row *row)
                      (long long)row->run, row->task, row->token, token->text);
 }
 
-static void check_attempt_new(struct sim *sim, const struct attempt_row *row)
+/* `again`: a sensor looks once more, in the same try. */
+static void check_attempt_new(struct sim *sim, const struct attempt_row *row, bool again)
 {
     const struct stored_run *run = rows_run(&sim->rows, row->run);
     const struct dag_task *spec = &run->dag->tasks[row->task];
@@ -248,7 +249,8 @@ static void check_attempt_new(struct sim *sim, const struct attempt_row *row)
     check_one_attempt(sim, row);
     check_pool(sim, spec);
     check_worker_room(sim, row, look_slot(spec));
-    check_tries(sim, run, row);
+    if (!again)
+        check_tries(sim, run, row);
 }
 
 /* C2: each token ends once. */
@@ -380,7 +382,8 @@ void check_decision(struct sim *sim, const struct decision *decision)
         check_task(sim, &decision->as.task.row);
         break;
     case DECIDE_ATTEMPT_NEW:
-        check_attempt_new(sim, &decision->as.attempt);
+    case DECIDE_ATTEMPT_AGAIN:
+        check_attempt_new(sim, &decision->as.attempt, decision->kind == DECIDE_ATTEMPT_AGAIN);
         break;
     case DECIDE_ATTEMPT:
         check_attempt(sim, &decision->as.attempt);
@@ -401,7 +404,6 @@ void check_decision(struct sim *sim, const struct decision *decision)
         break;
     case DECIDE_VERSION:
     case DECIDE_EXPAND:
-    case DECIDE_ATTEMPT_AGAIN:
     case DECIDE_BACKFILL_NEW:
     case DECIDE_BACKFILL:
     case DECIDE_ASSET_EVENT:

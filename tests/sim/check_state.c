@@ -53,7 +53,7 @@ static void check_is_undecided(struct sim *sim, const struct stored_run *run,
 static void check_retry_timer(struct sim *sim, const struct task_row *row)
 {
     if (core_next_wakeup(sim->core) > row->retry_at_us)
-        sim_fail(sim, "L2: run %lld: %s waits for a retry that no timer will start",
+        sim_fail(sim, "L2: run %lld: %s waits for an instant that no timer will tell of",
                  (long long)row->run, row->task_id);
 }
 
@@ -97,7 +97,7 @@ static void check_running(struct sim *sim, const struct stored_run *run, const s
             check_is_undecided(sim, run, row);
         else if (row->state == TASK_SCHEDULED && active < run->dag->max_active_tasks)
             check_ready_starts(sim, run, row, room);
-        else if (row->state == TASK_UP_FOR_RETRY)
+        else if (row->state == TASK_UP_FOR_RETRY || row->state == TASK_UP_FOR_RESCHEDULE)
             check_retry_timer(sim, row);
         else if (row->state == TASK_QUEUED || row->state == TASK_RUNNING ||
                  row->state == TASK_RESTARTING)

@@ -70,18 +70,21 @@ static void backfill(struct sim *sim)
         .max_active_runs = draw_between(draws, 1, 3),
         .reprocess = (enum reprocess)draw(draws, REPROCESS_COUNT),
         .run_backwards = draw(draws, 2) == 1,
+        .on_failure = (enum on_failure)draw(draws, ON_FAILURE_COUNT),
     };
 }
 
 static void control(struct sim *sim)
 {
     struct event *event = clients_ask(sim, EVENT_BACKFILL_CONTROL, PROMISE_NOTHING);
-    uint32_t action = draw(sim->draws, 5);
+    static const enum backfill_action actions[] = {
+        BACKFILL_UNPAUSE, BACKFILL_UNPAUSE, BACKFILL_PAUSE, BACKFILL_SET,
+        BACKFILL_RETRY,   BACKFILL_PAUSE,   BACKFILL_SET,   BACKFILL_CANCEL};
 
     event->as.backfill_control.id = draw_between(sim->draws, 1, 2);
-    event->as.backfill_control.action = action == 4  ? BACKFILL_CANCEL
-                                        : action < 2 ? BACKFILL_UNPAUSE
-                                                     : BACKFILL_PAUSE;
+    event->as.backfill_control.action = actions[draw(sim->draws, 8)];
+    event->as.backfill_control.max_active_runs = draw(sim->draws, 4);
+    event->as.backfill_control.on_failure = (enum on_failure)draw(sim->draws, ON_FAILURE_COUNT + 1);
 }
 
 /* --- changes: clear, mark, cancel ------------------------------------------------------------ */
@@ -218,19 +221,25 @@ void clients_calm(struct sim *sim)
             put_file(sim, &sim->dags[i], sim_dag_make(sim, sim->dags[i].dag_id));
         set_paused(sim, sim->dags[i].dag_id, true);
     }
-    for (size_t i = 0; i < sim->rows.backfill_count; i++) {
-        struct event *event = clients_ask(sim, EVENT_BACKFILL_CONTROL, PROMISE_NOTHING);
-        event->as.backfill_control.id = sim->rows.backfills[i].id;
-        event->as.backfill_control.action = BACKFILL_UNPAUSE;
-    }
 }
 
-static bool backfills_are_over(const struct sim *sim)
+/* Failed runs may pause a backfill again. */
+static bool backfills_are_over(struct sim *sim)
 {
-    for (size_t i = 0; i < sim->rows.backfill_count; i++)
-        if (sim->rows.backfills[i].completed_at_us == 0)
-            return false;
-    return true;
+    bool are_over = true;
+
+    for (size_t i = 0; i < sim->rows.backfill_count; i++) {
+        const struct backfill_row *row = &sim->rows.backfills[i];
+        if (row->completed_at_us != 0)
+            continue;
+        are_over = false;
+        if (!row->is_paused)
+            continue;
+        struct event *event = clients_ask(sim, EVENT_BACKFILL_CONTROL, PROMISE_NOTHING);
+        event->as.backfill_control.id = row->id;
+        event->as.backfill_control.action = BACKFILL_UNPAUSE;
+    }
+    return are_over;
 }
 
 /* A DAG whose file is gone makes no more runs; those it has go on. */

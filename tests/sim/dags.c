@@ -12,6 +12,7 @@
 #define TASKS_MAX 18
 
 static const struct task_kind plain_kind = {.name = "command", .class = TASK_CLASS_COMMAND};
+static const struct task_kind light_kind = {.name = "sensor", .class = TASK_CLASS_LIGHT};
 static const struct task_kind shared_kind = {.name = "noop", .class = TASK_CLASS_SHARED};
 
 enum shape { SHAPE_TANGLE, SHAPE_CHAINS, SHAPE_LAYERS, SHAPE_FAN, SHAPE_COUNT };
@@ -57,6 +58,28 @@ static void link_tasks(struct sim *sim, struct dag *dag)
     }
 }
 
+/* A sensor, or a task that is mapped over a list, if only an empty one. */
+static void fill_extras(struct draws *draws, struct dag_task *task)
+{
+    uint32_t kind = draw(draws, 16);
+
+    if (kind == 1) {
+        task->kind = &light_kind;
+        task->class = TASK_CLASS_LIGHT;
+        task->wait =
+            (struct dag_wait){.kind = WAIT_POKE,
+                              .poke_interval_us = draw_between(draws, 2, 20) * US_PER_SECOND,
+                              .backs_off = draw(draws, 4) == 1,
+                              .max_wait_us = US_PER_MINUTE};
+    } else if (kind == 2) {
+        json_t *list = json_array();
+        for (uint32_t left = draw(draws, 5); left > 0; left--)
+            (void)json_array_append_new(list, json_integer(left));
+        task->expand = json_pack("{s:o}", "item", list);
+        task->max_map_length = 100;
+    }
+}
+
 static void fill_task(struct sim *sim, struct dag *dag, uint32_t index)
 {
     struct draws *draws = sim->draws;
@@ -79,6 +102,8 @@ static void fill_task(struct sim *sim, struct dag *dag, uint32_t index)
     task->max_retry_delay_us = US_PER_MINUTE;
     task->max_active_tis_per_dag =
         !sim->is_plain && draw(draws, 16) == 1 ? draw_between(draws, 1, 2) : 0;
+    if (!sim->is_plain)
+        fill_extras(draws, task);
     task->execution_timeout_us = draw_chance(draws, 30) ? 30 * US_PER_SECOND : 0;
 }
 

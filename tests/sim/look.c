@@ -22,6 +22,11 @@ size_t look_pool(const struct sim *sim, const char *name)
     return pool;
 }
 
+bool look_is_over(const struct attempt_row *row)
+{
+    return row->state != TASK_QUEUED && row->state != TASK_RUNNING;
+}
+
 struct task_row *look_task(const struct stored_run *run, uint32_t task, int32_t map_index)
 {
     for (size_t i = task; i < run->task_count && run->tasks[i].task <= task; i++)

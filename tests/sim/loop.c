@@ -92,7 +92,7 @@ static void note_attempt(struct sim *sim, const struct attempt_row *row, bool is
         token->pool = look_pool(sim, spec->pool);
         token->is_committed = true;
         DL_APPEND2(sim->live, token, previous, next);
-    } else if (task_state_is_final(row->state) && !token->is_over) {
+    } else if (look_is_over(row) && !token->is_over) {
         token->is_over = true;
         DL_DELETE2(sim->live, token, previous, next);
     }
@@ -145,8 +145,9 @@ static void store(struct sim *sim, const struct turn *turn)
         check_decision(sim, decision);
         rows_apply(&sim->rows, decision);
         hash_decision(sim, decision);
-        if (decision->kind == DECIDE_ATTEMPT || decision->kind == DECIDE_ATTEMPT_NEW)
-            note_attempt(sim, &decision->as.attempt, decision->kind == DECIDE_ATTEMPT_NEW);
+        if (decision->kind == DECIDE_ATTEMPT || decision->kind == DECIDE_ATTEMPT_NEW ||
+            decision->kind == DECIDE_ATTEMPT_AGAIN)
+            note_attempt(sim, &decision->as.attempt, decision->kind != DECIDE_ATTEMPT);
     }
 }
 
@@ -212,6 +213,8 @@ static void prepare(struct sim *sim, struct turn *turn, struct event *event)
         for (size_t i = 0; i < change->run_count && sim->changed_count < SIM_CHANGED_MAX; i++)
             sim->changed[sim->changed_count++] = change->runs[i].row.id;
     }
+    if (event->kind == EVENT_BACKFILL_CONTROL)
+        event->as.backfill_control.stored = look_backfill(sim, event->as.backfill_control.id);
     if (event->kind != EVENT_TRIGGER)
         return;
     for (size_t i = 0; i < sim->rows.run_count; i++) {

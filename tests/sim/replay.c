@@ -78,12 +78,13 @@ static void describe(const struct decision *decision, struct buf *line)
     switch (decision->kind) {
     case DECIDE_START:
         attempt = &decision->as.start.attempt;
-        buf_printf(line, "start r%lld t%u#%lld", (long long)attempt->run, attempt->task,
-                   (long long)attempt->try_number);
+        buf_printf(line, "start r%lld t%u.%d#%lld", (long long)attempt->run, attempt->task,
+                   attempt->map_index, (long long)attempt->try_number);
         break;
     case DECIDE_ATTEMPT_NEW:
-        buf_printf(line, "attempt r%lld t%u#%lld", (long long)attempt->run, attempt->task,
-                   (long long)attempt->try_number);
+    case DECIDE_ATTEMPT_AGAIN:
+        buf_printf(line, "attempt r%lld t%u.%d#%lld", (long long)attempt->run, attempt->task,
+                   attempt->map_index, (long long)attempt->try_number);
         break;
     case DECIDE_RUN_NEW:
         buf_printf(line, "run r%lld of %s at %lld", (long long)decision->as.run.row.id,
@@ -105,7 +106,6 @@ static void describe(const struct decision *decision, struct buf *line)
         break;
     case DECIDE_VERSION:
     case DECIDE_EXPAND:
-    case DECIDE_ATTEMPT_AGAIN:
     case DECIDE_TASK:
     case DECIDE_ATTEMPT:
     case DECIDE_BACKFILL_NEW:

@@ -284,6 +284,9 @@ enum naive_verdict naive_rule(enum trigger_rule rule, const enum task_state *ups
 /* look.c: reading the rows. */
 enum slot look_slot(const struct dag_task *spec);
 size_t look_pool(const struct sim *sim, const char *name);
+/* Whether the attempt with the row's token has ended; that of a sensor may be opened again, with
+ * another one. */
+bool look_is_over(const struct attempt_row *row);
 struct task_row *look_task(const struct stored_run *run, uint32_t task, int32_t map_index);
 /* What a task's trigger rule says of the states its upstreams have in the rows. */
 enum naive_verdict look_verdict(const struct stored_run *run, uint32_t task);

@@ -84,6 +84,8 @@ static void end_job(struct sim *sim, uint32_t index, struct job *job)
 /* How it will end by itself. */
 static enum outcome foresee(struct sim *sim, const struct job *job)
 {
+    if (job->token->slot == SLOT_IN_LIGHT && draw(sim->draws, 3) > 0)
+        return OUTCOME_RESCHEDULE;
     if (draw_chance(sim->draws, sim->knobs.skip))
         return OUTCOME_SKIPPED;
     if (!draw_chance(sim->draws, sim->knobs.fail))
