@@ -85,6 +85,7 @@
  * life: when its socket is closed and the lock is free, it and its attempts are gone. Attempt logs
  * and folders are built from row ids only: <run>/<task>.<map_index>.<try>. */
 #define STATE_DATABASE "state.db"
+#define STATE_MARK_SUFFIX "-mark" /* of the database's name: how far it was committed */
 #define STATE_LOCK "lock"
 #define STATE_SERVE_LOCK "serve.lock"
 #define STATE_SCHEDULER_SOCKET "scheduler.sock"

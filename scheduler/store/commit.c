@@ -676,6 +676,7 @@ bool store_commit(struct store *store, const struct decisions *decisions, int64_
         return false;
     }
     store->last_seq = commit.seq;
+    store_set_mark(store);
     clear_puts(store);
     return true;
 }

@@ -1,5 +1,7 @@
 #include "scheduler/store/statements.h"
 
+#include "scheduler/store/pages.h"
+
 #include <limits.h>
 
 static const char *const statement_names[] = {
@@ -61,6 +63,11 @@ static bool fail(const struct bind *bind, struct err *err)
     for (size_t i = 0; i < STATEMENT_COUNT; i++)
         if (bind->store->statements[i] == bind->stmt)
             name = statement_names[i];
+    if (pages_are_damaged(bind->store->db))
+        return err_set(err, ERR_IO,
+                       "%s is damaged (%s: %s): move state.db* away and restore a backup, see "
+                       "docs/operations.md",
+                       bind->store->path, name, sqlite3_errmsg(bind->store->db));
     return err_set(err, ERR_IO, "%s: %s: %s", bind->store->path, name,
                    sqlite3_errmsg(bind->store->db));
 }

@@ -26,6 +26,7 @@ struct store_put {
 struct store {
     sqlite3 *db;
     char *path;
+    int mark_fd; /* -1 = not open */
     sqlite3_stmt *statements[STATEMENT_COUNT];
     char instance[17];
     struct store_identity identity;
@@ -36,6 +37,9 @@ struct store {
     size_t put_capacity;
     bool is_broken; /* something failed: nothing may be written any more */
 };
+
+/* Notes how far the store is committed; after each commit. */
+void store_set_mark(const struct store *store);
 
 /* In a transaction that has begun: whether this store may write. Another process can have taken the
  * state over although the lock was ours (its file was removed, or the file system does not lock):

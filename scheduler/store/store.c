@@ -1,4 +1,6 @@
+#include "scheduler/store/mark.h"
 #include "scheduler/store/migrate.h"
+#include "scheduler/store/pages.h"
 #include "scheduler/store/statements.h"
 
 #include "base/fs.h"
@@ -11,6 +13,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* A database up to this size is read through by quick_check at every start; a larger one would
  * delay recovery by seconds, and its damaged pages are found when they are read. */
@@ -35,6 +38,11 @@ static int on_wal(void *context, sqlite3 *db, const char *name, int pages)
 static bool fail(struct store *store, const char *doing, struct err *err)
 {
     store->is_broken = true;
+    if (pages_are_damaged(store->db))
+        return err_set(err, ERR_IO,
+                       "%s is damaged (%s: %s): move state.db* away and restore a backup, see "
+                       "docs/operations.md",
+                       store->path, doing, sqlite3_errmsg(store->db));
     return err_set(err, ERR_IO, "%s: %s: %s", store->path, doing, sqlite3_errmsg(store->db));
 }
 
@@ -50,8 +58,11 @@ static bool open_database(struct store *store, struct err *err)
                                  "PRAGMA cache_size = -16384;";
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 
-    if (sqlite3_open_v2(store->path, &store->db, flags, NULL) != SQLITE_OK)
+    if (!pages_register(err))
+        return false;
+    if (sqlite3_open_v2(store->path, &store->db, flags, PAGES_VFS) != SQLITE_OK)
         return fail(store, "open", err);
+    pages_reserve(store->db);
     (void)sqlite3_extended_result_codes(store->db, 1);
     (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     if (sqlite3_exec(store->db, set_up, NULL, NULL, NULL) != SQLITE_OK)
@@ -144,6 +155,54 @@ static bool run_simple(struct store *store, enum statement statement, struct err
     return bind_run(&bind, err);
 }
 
+/* A database that has less than was committed. */
+static bool check_mark(struct store *store, struct arena *arena, const char *instance,
+                       int64_t epoch, struct err *err)
+{
+    const char *path = arena_printf(arena, "%s" STATE_MARK_SUFFIX, store->path);
+    struct mark mark;
+
+    store->mark_fd = mark_open(path, &mark, err);
+    if (store->mark_fd < 0)
+        return false;
+    bool is_new = instance == NULL;
+    if (mark.instance[0] == '\0' || (!is_new && strcmp(mark.instance, instance) != 0) ||
+        (!is_new && mark.epoch <= (uint64_t)epoch && mark.seq <= store->last_seq))
+        return true;
+    return err_set(
+        err, ERR_IO,
+        "%s ends at transition %lld, but %lld were committed: it is an older one, or its "
+        "WAL (state.db-wal) is lost or damaged. Move state.db* away and restore a "
+        "backup; to go on with what is there, remove %s",
+        store->path, (long long)store->last_seq, (long long)mark.seq, path);
+}
+
+void store_set_mark(const struct store *store)
+{
+    struct mark mark = {.epoch = store->identity.epoch, .seq = store->last_seq};
+
+    memcpy(mark.instance, store->instance, sizeof(mark.instance));
+    mark_write(store->mark_fd, &mark);
+}
+
+/* Whether pages have checksums is kept where a damaged header can't deny it. */
+static bool check_checksums(struct store *store, struct arena *arena, bool is_new, struct err *err)
+{
+    char *sums = NULL;
+    /* Known only now: the first page of a young database can be in the WAL alone. */
+    bool is_checked = pages_are_checked(store->db);
+
+    if (is_new)
+        return !is_checked || meta_put(store, "page_checksums", "yes", err);
+    if (!meta_get(store, "page_checksums", arena, &sums, err))
+        return false;
+    return sums == NULL || is_checked ||
+           err_set(err, ERR_IO,
+                   "%s is damaged (its header): move state.db* away and restore a backup, see "
+                   "docs/operations.md",
+                   store->path);
+}
+
 /* The instance is made once; the epoch rises at every open, in the same transaction. */
 static bool raise_epoch(struct store *store, struct arena *arena, struct err *err)
 {
@@ -164,6 +223,9 @@ static bool raise_epoch(struct store *store, struct arena *arena, struct err *er
     }
     if (epoch != NULL && !str_to_int(str_from(epoch), &number))
         return err_set(err, ERR_IO, "%s: the epoch `%s` is no number", store->path, epoch);
+    if (!check_checksums(store, arena, instance == NULL, err) ||
+        !check_mark(store, arena, instance, number, err))
+        return false;
     store->identity.epoch = (uint64_t)number + 1;
     store->identity.instance = store->instance;
     const char *raised = arena_printf(arena, "%lld", (long long)number + 1);
@@ -196,13 +258,16 @@ struct store *store_open(const char *state_folder, struct err *err)
     const char *const *migrations = store_migrations(&count);
 
     store->path = fs_join(state_folder, STATE_DATABASE);
+    store->mark_fd = -1;
     bool ok = fs_make_folders(state_folder, 0700, err) && open_database(store, err) &&
               check_pages(store, err) && empty_wal(store, err) &&
               store_migrate(store->db, store->path, migrations, count, err) &&
-              prepare_all(store, err) && raise_epoch(store, &arena, err) &&
-              load_last_ids(store, err);
-    if (ok)
+              prepare_all(store, err) && load_last_ids(store, err) &&
+              raise_epoch(store, &arena, err);
+    if (ok) {
         (void)sqlite3_wal_hook(store->db, on_wal, store);
+        store_set_mark(store);
+    }
     arena_release(&arena);
     if (!ok) {
         store->is_broken = true;
@@ -222,6 +287,8 @@ void store_close(struct store *store)
     for (size_t i = 0; i < STATEMENT_COUNT; i++)
         (void)sqlite3_finalize(store->statements[i]);
     (void)sqlite3_close(store->db);
+    if (store->mark_fd >= 0)
+        (void)close(store->mark_fd);
     for (size_t i = 0; i < store->put_count; i++)
         for (size_t k = 0; k < sizeof(store->puts[i].texts) / sizeof(char *); k++)
             free(store->puts[i].texts[k]);

@@ -7,6 +7,7 @@
 #include "base/timefmt.h"
 #include "scheduler/core/core.h"
 #include "scheduler/parse.h"
+#include "scheduler/store/pages.h"
 #include "scheduler/store/store.h"
 
 #include <assert.h>
@@ -224,7 +225,8 @@ static void copy_to_twin(struct machine *machine)
               fs_make_folders(machine->twin_state, 0700, &err);
     assert(ok);
     buf_printf(&path, "%s/state.db", machine->twin_state);
-    int status = sqlite3_open(buf_text(&path), &copy);
+    int status = sqlite3_open_v2(buf_text(&path), &copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+                                 PAGES_VFS);
     assert(status == SQLITE_OK);
     sqlite3_backup *backup = sqlite3_backup_init(copy, "main", machine->db, "main");
     assert(backup != NULL);
@@ -751,6 +753,50 @@ void machine_free(struct machine *machine)
     free(machine->state);
     free(machine->twin_state);
     free(machine);
+}
+
+uint64_t machine_fingerprint(const struct machine *machine)
+{
+    return fingerprint(machine->db);
+}
+
+static bool see_dag(void *context, const struct dag_row *row, const struct version_row *version,
+                    struct err *err)
+{
+    (void)context;
+    (void)row;
+    (void)version;
+    (void)err;
+    return true;
+}
+
+static bool see_run(void *context, const struct run_row *row, const struct version_row *version,
+                    const struct task_row *tasks, size_t task_count,
+                    const struct attempt_row *attempts, size_t attempt_count, struct err *err)
+{
+    (void)context;
+    (void)row;
+    (void)version;
+    (void)tasks;
+    (void)task_count;
+    (void)attempts;
+    (void)attempt_count;
+    (void)err;
+    return true;
+}
+
+bool state_fingerprint(const char *state_folder, uint64_t *ret, struct err *err)
+{
+    struct store *store = store_open(state_folder, err);
+
+    if (store == NULL)
+        return false;
+    bool ok = store_load_dags(store, NULL, see_dag, NULL, err) &&
+              store_load_live_runs(store, NULL, see_run, NULL, err);
+    if (ok)
+        *ret = fingerprint(last_opened);
+    store_close(store);
+    return ok;
 }
 
 const char *machine_verdict(const struct machine *machine)

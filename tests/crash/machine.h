@@ -36,6 +36,13 @@ bool machine_run(struct machine *machine, size_t turns, struct err *err);
 /* Goes on until every run has ended, as it must. */
 bool machine_finish(struct machine *machine, struct err *err);
 
+/* All rows of a running machine, as a number. */
+uint64_t machine_fingerprint(const struct machine *machine);
+
+/* Opens a state folder as a scheduler does, loads all that is live, and closes it. False: refused.
+ */
+bool state_fingerprint(const char *state_folder, uint64_t *ret, struct err *err);
+
 /* What was found to be wrong, first finding first; "" = nothing. */
 const char *machine_verdict(const struct machine *machine);
 

@@ -27,7 +27,8 @@ struct campaign {
     bool is_control;
     int64_t cuts;
     int64_t lost;
-    int64_t damaged; /* the store did not open, or refused to go on */
+    int64_t
+        damaged; /* the store did not open: it saw the loss itself, by its mark or by checksums */
     int64_t commits;
     uint64_t random;
     uint64_t seed;
@@ -100,7 +101,7 @@ static bool run_campaign(struct campaign *campaign, const char *name, int64_t cu
 
     for (uint64_t i = 0; campaign->cuts < cuts && (fine || campaign->is_control); i++)
         fine = run_world(campaign, campaign->seed + i, CUTS_PER_WORLD) && fine;
-    printf("%-20s %6lld cuts, %7lld commits: %lld losses, %lld stores that did not open\n", name,
+    printf("%-20s %6lld cuts, %7lld commits: %lld losses, %lld refused\n", name,
            (long long)campaign->cuts, (long long)campaign->commits, (long long)campaign->lost,
            (long long)campaign->damaged);
     return fine;
@@ -130,7 +131,7 @@ int main(int argc, char **argv)
     machines_sync_less(false);
     (void)run_campaign(&lies, "syncs that lie", CONTROL_CUTS);
     scratch_remove();
-    if (normal.lost == 0 || normal.damaged > 0 || lies.lost + lies.damaged == 0) {
+    if (normal.lost + normal.damaged == 0 || lies.lost + lies.damaged == 0) {
         printf("the controls do not fail as they must: the test proves nothing\n");
         return 1;
     }

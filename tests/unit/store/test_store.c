@@ -2,6 +2,7 @@
 #include "base/fs.h"
 #include "millrace/messages.h"
 #include "scheduler/store/migrate.h"
+#include "scheduler/store/pages.h"
 #include "scheduler/store/store.h"
 
 #include <setjmp.h>
@@ -721,7 +722,7 @@ static void set_pragma(const char *sql)
     sqlite3 *db = NULL;
 
     (void)snprintf(path, sizeof(path), "%s/%s", state, STATE_DATABASE);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, PAGES_VFS), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
