@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -22,6 +23,18 @@ void digest_sha256_hex(struct str bytes, char out[SHA256_HEX_SIZE])
     size_t len = 0;
 
     (void)EVP_Q_digest(NULL, "SHA256", NULL, bytes.ptr, bytes.len, digest, &len);
+    to_hex(digest, out);
+}
+
+void digest_hmac_sha256_hex(struct str key, struct str bytes, char out[SHA256_HEX_SIZE])
+{
+    unsigned char digest[SHA256_BYTES] = {0};
+    unsigned int len = 0;
+
+    if (HMAC(EVP_sha256(), key.ptr == NULL ? "" : key.ptr, (int)key.len,
+             (const unsigned char *)(bytes.ptr == NULL ? "" : bytes.ptr), bytes.len, digest,
+             &len) == NULL)
+        abort();
     to_hex(digest, out);
 }
 

@@ -20,6 +20,9 @@ struct sha256 *sha256_begin(void);
 void sha256_add(struct sha256 *sha256, struct str bytes);
 void sha256_end(struct sha256 *sha256, char out[SHA256_HEX_SIZE]); /* `out` NULL: only frees */
 
+/* HMAC-SHA-256 (RFC 2104), hexadecimal. */
+void digest_hmac_sha256_hex(struct str key, struct str bytes, char out[SHA256_HEX_SIZE]);
+
 /* SHA-1, for what others have defined by it; never for integrity. */
 void digest_sha1(struct str bytes, unsigned char out[20]);
 

@@ -59,6 +59,21 @@ static const char *const on_failure_names[] = {
 #include "millrace/enums.def"
 #undef ON_FAILURE
 };
+static const char *const callback_event_names[] = {
+#define CALLBACK_EVENT(name, text) text,
+#include "millrace/enums.def"
+#undef CALLBACK_EVENT
+};
+static const char *const callback_state_names[] = {
+#define CALLBACK_STATE(name, text) text,
+#include "millrace/enums.def"
+#undef CALLBACK_STATE
+};
+static const char *const deadline_reference_names[] = {
+#define DEADLINE_REFERENCE(name, text) text,
+#include "millrace/enums.def"
+#undef DEADLINE_REFERENCE
+};
 static const char *const outcome_names[] = {
 #define OUTCOME(name, text, retryable) text,
 #include "millrace/enums.def"
@@ -74,6 +89,9 @@ TABLE_LOOKUP(weight_rule, WEIGHT_RULE_COUNT)
 TABLE_LOOKUP(reprocess, REPROCESS_COUNT)
 TABLE_LOOKUP(on_failure, ON_FAILURE_COUNT)
 TABLE_LOOKUP(outcome, OUTCOME_COUNT)
+TABLE_LOOKUP(callback_event, CALLBACK_EVENT_COUNT)
+TABLE_LOOKUP(callback_state, CALLBACK_STATE_COUNT)
+TABLE_LOOKUP(deadline_reference, DEADLINE_REFERENCE_COUNT)
 
 bool run_state_is_final(enum run_state state)
 {

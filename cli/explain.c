@@ -24,6 +24,15 @@ static const struct table_column transition_columns[] = {
     {"MAP",    "map_index" },
 };
 
+static const struct table_column callback_columns[] = {
+    {"CALLBACK", "kind"   },
+    {"EVENT",    "event"  },
+    {"TASK",     "task_id"},
+    {"STATE",    "state"  },
+    {"TRIES",    "tries"  },
+    {"REASON",   "reason" },
+};
+
 /* The members of `rows` that are of the task `name`, or of the one instance in "load[3]", as a new
  * array. */
 static json_t *only_task(const json_t *rows, const char *name)
@@ -89,8 +98,12 @@ static int explain_run(struct remote *remote)
             fprintf(stderr, "run %s is %s%s%s\n", remote->positional[1],
                     json_get_string(answer, "state", "?"), reason == NULL ? "" : ": ",
                     reason == NULL ? "" : reason);
+        const json_t *callbacks = json_object_get(answer, "callbacks");
         table_print(task_columns, COUNT(task_columns), json_object_get(answer, "tasks"), answer,
                     remote->format);
+        if (remote->format != TABLE_JSON && json_array_size(callbacks) > 0)
+            table_print(callback_columns, COUNT(callback_columns), callbacks, callbacks,
+                        remote->format);
     }
     json_decref(answer);
     return exit_code;

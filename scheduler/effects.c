@@ -1,6 +1,8 @@
 #include "scheduler/effects.h"
 
+#include "base/json.h"
 #include "base/jw.h"
+#include "base/timefmt.h"
 #include "millrace/messages.h"
 #include "scheduler/peers.h"
 
@@ -89,6 +91,67 @@ static void batch_open(struct batch *batch, const struct decision *decision)
         begin_start(&decision->as.start, batch->out);
     else
         buf_add_text(batch->out, "{\"kind\":\"" MESSAGE_ACK "\",\"tokens\":[");
+}
+
+static void write_env(struct jw *w, const json_t *options, const char *document)
+{
+    json_t *env = json_object();
+    struct buf text = {0};
+
+    (void)json_object_update(env, json_object_get(options, "env"));
+    (void)json_object_set_new(env, "MILLRACE_CALLBACK", json_string(document));
+    json_dump_ordered(env, &text);
+    jw_kv_raw(w, "env", buf_text(&text));
+    buf_release(&text);
+    json_decref(env);
+}
+
+/* A `start` with this one item. */
+static void write_callback(const struct callback_row *row, struct buf *out)
+{
+    struct jw w = {.out = out};
+    struct err ignored;
+    json_t *options = json_parse(str_from(row->options), &ignored);
+    json_t *document = json_parse(str_from(row->document), &ignored);
+    int64_t timeout_us = 0;
+
+    (void)duration_parse(str_from(json_get_string(options, "timeout", "")), &timeout_us);
+    jw_begin_object(&w);
+    jw_kv_string(&w, "kind", MESSAGE_START);
+    jw_kv_string(&w, "worker", row->worker);
+    jw_kv_string(&w, "dag_id", row->dag_id);
+    jw_kv_string(&w, "run_id", json_get_string(document, "run_id", ""));
+    jw_kv_int(&w, "run", row->run);
+    jw_key(&w, "attempts");
+    jw_begin_array(&w);
+    jw_begin_object(&w);
+    jw_kv_string(&w, "token", row->token);
+    jw_kv_int(&w, "callback", row->id);
+    jw_kv_string(&w, "task_id", row->task_id == NULL ? "" : row->task_id);
+    jw_kv_int(&w, "task", row->id);
+    jw_kv_int(&w, "try_number", row->tries);
+    jw_kv_int(&w, "map_index", -2);
+    jw_kv_string(&w, "task_kind", row->kind);
+    jw_kv_raw(&w, "options", row->options);
+    write_env(&w, options, row->document);
+    jw_kv_string(&w, "document", row->document);
+    jw_kv_int(&w, "timeout", timeout_us);
+    jw_end_object(&w);
+    jw_end_array(&w);
+    jw_end_object(&w);
+    json_decref(options);
+    json_decref(document);
+}
+
+static void send_callback(struct scheduler *scheduler, const struct callback_row *row)
+{
+    struct buf *out = peers_worker_out(scheduler->peers, row->worker);
+
+    if (out == NULL)
+        return;
+    size_t frame = wire_begin(out);
+    write_callback(row, out);
+    wire_end(out, frame);
 }
 
 static bool batch_fits(const struct batch *batch, const struct decision *decision)
@@ -187,6 +250,10 @@ static void act(struct batch *batch, const struct decision *decision)
     case DECIDE_START:
         send_start(batch, decision);
         return;
+    case DECIDE_START_CALLBACK:
+        batch_close(batch);
+        send_callback(batch->scheduler, &decision->as.callback);
+        return;
     case DECIDE_STOP:
         batch_close(batch);
         send_stop(batch->scheduler, decision);
@@ -212,6 +279,7 @@ static void act(struct batch *batch, const struct decision *decision)
     case DECIDE_ASSET_WAIT:
     case DECIDE_ASSET_TAKEN:
     case DECIDE_ASSET_DROPPED:
+    case DECIDE_CALLBACK:
         return; /* durable: the store's */
     case DECIDE_ACK:
         return; /* after all others */

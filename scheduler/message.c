@@ -67,6 +67,7 @@ static bool on_worker_hello(struct peer *peer, json_t *document)
         .backlog = json_get_int(document, "backlog", 0),
         .shared_slots = json_get_int(document, "shared_slots", 0),
         .light_slots = json_get_int(document, "light_slots", 0),
+        .callback_slots = json_get_int(document, "callback_slots", 0),
     };
 
     if (peer->role != PEER_NEW)
@@ -74,7 +75,7 @@ static bool on_worker_hello(struct peer *peer, json_t *document)
     if (json_get_int(document, "protocol", 0) != MESSAGES_PROTOCOL)
         return peer_refuse(peer, "it speaks another protocol: use the worker of this version");
     if (!str_is_id(str_from(instance)) || !are_slots(up.slots) || !are_slots(up.backlog) ||
-        !are_slots(up.shared_slots) || !are_slots(up.light_slots))
+        !are_slots(up.shared_slots) || !are_slots(up.light_slots) || !are_slots(up.callback_slots))
         return peer_refuse(peer, "a hello without instance or slots");
     if (!read_tokens(scheduler, json_object_get(document, "tokens"), &up))
         return peer_refuse(peer, "a hello with bad tokens");

@@ -167,6 +167,7 @@ static struct core *make_core(const struct scheduler *scheduler)
         .last_run_id = identity.last_run_id,
         .last_backfill_id = identity.last_backfill_id,
         .last_asset_event_id = identity.last_asset_event_id,
+        .last_callback_id = identity.last_callback_id,
     };
 
     for (size_t i = 0; i < settings->pool_count; i++)
@@ -213,6 +214,13 @@ static void expect_workers(struct scheduler *scheduler)
     free(bound);
 }
 
+static void on_callback(void *context, const struct callback_row *row)
+{
+    struct scheduler *scheduler = context;
+
+    core_restore_callback(scheduler->core, row);
+}
+
 bool scheduler_recover(struct scheduler *scheduler, struct err *err)
 {
     struct recovery recovery = {.scheduler = scheduler};
@@ -224,6 +232,7 @@ bool scheduler_recover(struct scheduler *scheduler, struct err *err)
               load_assets(scheduler, err) &&
               store_load_live_backfills(scheduler->store, only, on_backfill, &recovery, err) &&
               store_load_live_runs(scheduler->store, only, on_run, &recovery, err) &&
+              store_load_callbacks(scheduler->store, only, on_callback, scheduler, err) &&
               (only == NULL || store_load_foreign_tokens(scheduler->store, only, on_foreign_token,
                                                          scheduler->foreign_tokens, err));
     for (size_t i = 0; i < recovery.count; i++) {

@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-enum { transitions_max = 2000 };
+enum { transitions_max = 2000, callbacks_max = 500 };
 
 void handle_events(struct web *web, struct request *request)
 {
@@ -97,6 +97,8 @@ struct explanation {
     const struct task_row *tasks;
     size_t task_count;
     const struct transition_view *transitions;
+    const struct callback_row *callbacks;
+    size_t callback_count;
     size_t transition_count;
 };
 
@@ -254,6 +256,35 @@ static void write_explained_task(struct jw *w, const struct explanation *all,
     buf_release(&why);
 }
 
+static void write_callbacks(struct jw *w, const struct callback_row *rows, size_t count)
+{
+    jw_key(w, "callbacks");
+    jw_begin_array(w);
+    for (size_t i = 0; i < count; i++)
+        view_callback(w, &rows[i]);
+    jw_end_array(w);
+}
+
+void handle_run_callbacks(struct web *web, struct request *request)
+{
+    struct run_view run = {0};
+    struct callback_row *rows = NULL;
+    size_t count = 0;
+    struct err err;
+
+    if (!lookup_run(web, request, &run))
+        return;
+    if (!read_run_callbacks(web->read, &request->arena, run.run.id, callbacks_max, &rows, &count,
+                            &err)) {
+        respond_err(request, &err);
+        return;
+    }
+    struct jw w = {.out = respond_json(request, 200)};
+    jw_begin_object(&w);
+    write_callbacks(&w, rows, count);
+    jw_end_object(&w);
+}
+
 static void write_explanation(struct jw *w, const struct explanation *all)
 {
     const struct run_row *run = &all->run->run;
@@ -276,6 +307,7 @@ static void write_explanation(struct jw *w, const struct explanation *all)
     for (size_t i = 0; i < all->transition_count; i++)
         view_transition(w, &all->transitions[i]);
     jw_end_array(w);
+    write_callbacks(w, all->callbacks, all->callback_count);
     jw_end_object(w);
 }
 
@@ -285,6 +317,7 @@ void handle_run_explain(struct web *web, struct request *request)
     struct dag_row dag = {0};
     struct task_row *tasks = NULL;
     struct transition_view *transitions = NULL;
+    struct callback_row *callbacks = NULL;
     struct explanation all = {.run = &run, .dag_row = &dag};
     struct err err;
 
@@ -292,13 +325,16 @@ void handle_run_explain(struct web *web, struct request *request)
         return;
     if (!read_run_tasks(web->read, &request->arena, run.run.id, &tasks, &all.task_count, &err) ||
         !read_run_transitions(web->read, &request->arena, run.run.id, transitions_max, &transitions,
-                              &all.transition_count, &err)) {
+                              &all.transition_count, &err) ||
+        !read_run_callbacks(web->read, &request->arena, run.run.id, callbacks_max, &callbacks,
+                            &all.callback_count, &err)) {
         respond_err(request, &err);
         return;
     }
     all.dag = versions_get(web->versions, run.run.version_id);
     all.tasks = tasks;
     all.transitions = transitions;
+    all.callbacks = callbacks;
     struct jw w = {.out = respond_json(request, 200)};
     write_explanation(&w, &all);
 }

@@ -48,6 +48,7 @@ void view_backfill(struct jw *w, const struct backfill_row *row);
 void view_import_error(struct jw *w, const struct import_error_row *row);
 
 /* An event of the stream, and an entry of `explain`. */
+void view_callback(struct jw *w, const struct callback_row *row);
 void view_transition(struct jw *w, const struct transition_view *view);
 
 #endif

@@ -243,6 +243,25 @@ void view_import_error(struct jw *w, const struct import_error_row *row)
     jw_end_object(w);
 }
 
+void view_callback(struct jw *w, const struct callback_row *row)
+{
+    jw_begin_object(w);
+    jw_kv_int(w, "id", row->id);
+    jw_kv_string(w, "task_id", row->task_id);
+    jw_kv_int(w, "map_index", row->map_index);
+    jw_kv_string(w, "event", callback_event_name(row->event));
+    jw_kv_string(w, "kind", row->kind);
+    jw_kv_string(w, "state", callback_state_name(row->state));
+    jw_kv_int(w, "tries", row->tries);
+    jw_kv_int(w, "max_tries", row->max_tries);
+    jw_kv_time(w, "created_at", row->created_at_us);
+    jw_kv_time(w, "next_at", row->next_at_us);
+    jw_kv_time(w, "ended_at", row->ended_at_us);
+    jw_kv_string(w, "reason", row->reason);
+    jw_kv_raw(w, "document", row->document);
+    jw_end_object(w);
+}
+
 void view_transition(struct jw *w, const struct transition_view *view)
 {
     jw_begin_object(w);

@@ -52,7 +52,7 @@ void job_judge(struct job *job, enum outcome outcome, const char *format, ...)
 /* Whether it takes one of the worker's slots: it has a process of its own. */
 static bool takes_slot(const struct job *job)
 {
-    return job->class == TASK_CLASS_DATA || job->class == TASK_CLASS_COMMAND;
+    return !job->is_callback && (job->class == TASK_CLASS_DATA || job->class == TASK_CLASS_COMMAND);
 }
 
 static void set_deadline(struct job *job, int64_t from_now_us)
@@ -192,7 +192,7 @@ static void on_start(struct job *job)
             finish_light(job);
         return;
     }
-    supervisor->running++;
+    supervisor->running += takes_slot(job);
     if (job->class == TASK_CLASS_DATA) {
         ok = runner_start_job(job);
     } else {
@@ -326,8 +326,9 @@ struct job *job_find(struct supervisor *supervisor, const char *token)
 
 static bool check_numbers(const struct job *job, struct err *err)
 {
-    if (job->run < 1 || job->task < 0 || job->task > UINT32_MAX || job->map_index < -1 ||
-        job->map_index > INT32_MAX || job->try_number < 1 || job->timeout_us < 0)
+    if (job->run < 1 || job->task < 0 || job->task > UINT32_MAX ||
+        job->map_index < (job->is_callback ? -2 : -1) || job->map_index > INT32_MAX ||
+        job->try_number < 1 || job->timeout_us < 0)
         return err_set(err, ERR_BAD_REQUEST,
                        "a start whose run, task, map_index, try_number or "
                        "timeout is missing or out of range");
@@ -350,6 +351,7 @@ static void add_run(json_t *attempt, json_t *start)
 struct job *job_new(struct supervisor *supervisor, json_t *start, json_t *attempt, struct err *err)
 {
     static const struct task_kind unknown = {.name = "unknown", .class = TASK_CLASS_COMMAND};
+    static const struct task_kind webhook = {.name = "webhook", .class = TASK_CLASS_LIGHT};
     const char *token = json_get_string(attempt, "token", "");
     const char *name = json_get_string(attempt, "task_kind", "");
     struct job *job = mem_alloc(sizeof(*job));
@@ -359,6 +361,7 @@ struct job *job_new(struct supervisor *supervisor, json_t *start, json_t *attemp
     job->map_index = json_get_int(attempt, "map_index", -1);
     job->try_number = json_get_int(attempt, "try_number", 0);
     job->timeout_us = json_get_int(attempt, "timeout", 0);
+    job->is_callback = json_get_int(attempt, "callback", 0) > 0;
     if (token[0] == '\0') {
         (void)err_set(err, ERR_BAD_REQUEST, "a start without a token");
         free(job);
@@ -372,7 +375,9 @@ struct job *job_new(struct supervisor *supervisor, json_t *start, json_t *attemp
     job->token = mem_strdup(token);
     job->run_start = json_incref(start);
     job->start = json_incref(attempt);
-    job->kind = task_kind_find(str_from(name));
+    job->kind = job->is_callback && strcmp(name, webhook.name) == 0
+                    ? &webhook
+                    : task_kind_find(str_from(name));
     job->class = job->kind == NULL
                      ? TASK_CLASS_COMMAND
                      : task_kind_class(job->kind, json_object_get(attempt, "options"));

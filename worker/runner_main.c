@@ -9,6 +9,7 @@
 #include "millrace/messages.h"
 #include "millrace/state.h"
 #include "millrace/task_kind.h"
+#include "tasks/callback/webhook.h"
 #include "tasks/engine/engine.h"
 #include "worker/launch.h"
 #include "worker/worker.h"
@@ -152,6 +153,8 @@ static bool run_attempt(const json_t *document, const json_t *own, struct engine
         .datasets = result->datasets,
     };
 
+    if (json_get_int(document, "callback", 0) > 0)
+        return webhook_run(options, json_get_string(document, "document", "{}"), err);
     if (kind == NULL)
         return err_set(err, ERR_INVALID, "this worker has no task kind %s", name);
     if (json_is_object(options) && !options_coerce(kind->kind->options, options, err))

@@ -22,8 +22,9 @@
 #define BACKLOG(slots) (24 * (slots))
 #define SHARED_SLOTS 256
 
-/* How many things are looked at, and callbacks made, at once. */
+/* How many things are looked at, and how many callbacks made, at once. */
 #define LIGHT_SLOTS 8
+#define CALLBACK_SLOTS 4
 
 #define ALONE_US (10 * US_PER_MINUTE) /* without work and without scheduler: end */
 #define DRAIN_US (10 * US_PER_SECOND) /* results nobody takes, after a request to end */
@@ -55,6 +56,7 @@ static void send_hello(struct supervisor *s)
     jw_kv_int(&w, "backlog", BACKLOG(options->slots));
     jw_kv_int(&w, "shared_slots", SHARED_SLOTS);
     jw_kv_int(&w, "light_slots", LIGHT_SLOTS);
+    jw_kv_int(&w, "callback_slots", CALLBACK_SLOTS);
     jw_key(&w, "tokens");
     jw_begin_array(&w);
     HASH_ITER(hh, s->jobs, job, next)
@@ -172,7 +174,7 @@ static bool take_attempt(struct supervisor *s, json_t *start, json_t *attempt)
         job_judge(job, OUTCOME_WORKER_LOST, "the worker ended before it started");
     if (job->is_judged)
         job_handle(job, JOB_STOP);
-    else if (job->class == TASK_CLASS_SHARED || job->class == TASK_CLASS_LIGHT)
+    else if (job->class == TASK_CLASS_SHARED || job->class == TASK_CLASS_LIGHT || job->is_callback)
         job_handle(job, JOB_START);
     else
         DL_APPEND(s->waiting_first, job);

@@ -81,6 +81,21 @@ struct branch {
     struct branch_detour *detours; /* one per direct downstream */
 };
 
+/* Callbacks by event: a list of {webhook: {…}} and {command: {…}} with their options, templates not
+ * yet rendered; NULL = none. */
+struct dag_callbacks {
+    const json_t *of[CALLBACK_EVENT_COUNT];
+};
+
+/* A run that is not over by then: callbacks are told of it. */
+struct dag_deadline {
+    enum deadline_reference reference;
+    int64_t interval_us; /* after the reference */
+    const json_t *callbacks;
+};
+
+#define DAG_DEADLINES_MAX 16
+
 struct dag_task {
     const char *task_id;
     const struct task_kind *kind;
@@ -88,7 +103,8 @@ struct dag_task {
     struct dag_wait wait;
     const json_t *options; /* of `with`: defaults filled in, templates not yet rendered */
     const json_t *env;     /* `env`: an object of strings, templates allowed; NULL = none */
-    const char *doc;       /* may be NULL */
+    struct dag_callbacks callbacks;
+    const char *doc; /* may be NULL */
     const char *owner;
 
     const struct condition *when; /* NULL = none */
@@ -171,6 +187,10 @@ struct dag {
     bool only_teardowns;       /* none of its tasks counts for the run's state by rule: all do */
     const json_t *params;      /* object: name → default value */
     const json_t *param_types; /* object: name → declared type's name; NULL = none declared */
+
+    struct dag_callbacks callbacks; /* of its runs */
+    struct dag_deadline *deadlines;
+    uint32_t deadline_count; /* at most DAG_DEADLINES_MAX */
 
     struct dag_task *tasks; /* in file order */
     uint32_t task_count;

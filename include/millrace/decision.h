@@ -30,11 +30,13 @@ enum decision_kind {
     DECIDE_ASSET_WAIT,    /* insert */
     DECIDE_ASSET_TAKEN,   /* a run was made for what its DAG waited with: of one partition */
     DECIDE_ASSET_DROPPED, /* a DAG does not wait for an asset any more */
+    DECIDE_CALLBACK,      /* insert or update */
     /* acts, after the commit */
-    DECIDE_START, /* send the attempt to its worker; may be repeated for one token */
-    DECIDE_STOP,  /* tell the worker to end the attempt */
-    DECIDE_ACK,   /* the worker may forget the attempt's result */
-    DECIDE_REPLY, /* answer a command */
+    DECIDE_START,          /* send the attempt to its worker; may be repeated for one token */
+    DECIDE_START_CALLBACK, /* likewise a callback */
+    DECIDE_STOP,           /* tell the worker to end the attempt */
+    DECIDE_ACK,            /* the worker may forget the attempt's result */
+    DECIDE_REPLY,          /* answer a command */
 };
 
 /* An attempt to start, with what the worker needs to know of its run. */
@@ -79,6 +81,7 @@ struct decision {
         struct decision_expand expand;
         struct attempt_row attempt;
         struct backfill_row backfill;
+        struct callback_row callback; /* CALLBACK, START_CALLBACK */
         struct decision_start start;
         struct {
             const char *worker;

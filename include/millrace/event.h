@@ -158,6 +158,7 @@ struct event_worker_up {
     int64_t backlog;           /* more that it accepts and keeps waiting, so that it never idles */
     int64_t shared_slots;      /* attempts of TASK_CLASS_SHARED it accepts at once */
     int64_t light_slots;       /* likewise of TASK_CLASS_LIGHT */
+    int64_t callback_slots;    /* callbacks at once */
     const char *const *tokens; /* attempts it has: waiting, running or ended but not acknowledged */
     size_t token_count;
 };

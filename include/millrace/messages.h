@@ -6,7 +6,7 @@
  *
  * From a worker:
  *   worker_hello  {protocol, instance, pid, slots, backlog, shared_slots, light_slots,
- *                  tokens: [token]}
+ *                  callback_slots, tokens: [token]}
  *                 first frame after connecting; tokens: all it has and that were not acknowledged
  *   started       {token, pid, at}
  *   ended         {results: [{token, outcome, exit_code, signal, started_at, ended_at, reason,
@@ -21,6 +21,8 @@
  *                  options, env, timeout, cache}]}
  *                 attempts of one run; options and env as rendered; timeout in µs, 0 none;
  *                 cache: an output that is there and unchanged may stand for the work
+ *                 A callback's item has also `callback` (its id) and `document`, map_index -2 and
+ *                 the callback's id as task: these name its log and folder
  *   stop          {token, reason}
  *   ack           {tokens}      the results are durable: forget the attempts
  *

@@ -49,11 +49,12 @@ struct run_row {
     int64_t ended_at_us;
     int64_t backfill_id; /* 0 = none */
     int64_t clear_number;
-    bool is_forced;     /* its tasks don't take an unchanged output for the work */
-    const char *conf;   /* a JSON object */
-    const char *note;   /* may be NULL */
-    const char *reason; /* why it is in its state */
-    const char *doom;   /* running, and will end as failed because of this; NULL = open */
+    bool is_forced;           /* its tasks don't take an unchanged output for the work */
+    int64_t deadlines_missed; /* one bit per deadline of its DAG version */
+    const char *conf;         /* a JSON object */
+    const char *note;         /* may be NULL */
+    const char *reason;       /* why it is in its state */
+    const char *doom;         /* running, and will end as failed because of this; NULL = open */
 };
 
 struct task_row {
@@ -126,6 +127,29 @@ struct asset_wait_row {
     int64_t event;
     const char *extra; /* of the event, as are the next two; only when it is loaded */
     const char *event_partition;
+};
+
+/* Something to tell to the outside, made in the transaction of what it tells of. */
+struct callback_row {
+    int64_t id;
+    const char *dag_id;
+    int64_t run;         /* run_row.id */
+    const char *task_id; /* NULL = of the run */
+    int32_t map_index;
+    enum callback_event event;
+    enum callback_state state;
+    const char *kind;     /* "webhook" or "command" */
+    const char *options;  /* rendered JSON; secrets as references */
+    const char *document; /* JSON: what happened */
+    int64_t tries;        /* begun so far */
+    int64_t max_tries;
+    int64_t retry_delay_us; /* doubled for every further one, up to an hour */
+    int64_t created_at_us;
+    int64_t next_at_us; /* pending: not before */
+    int64_t ended_at_us;
+    const char *token;  /* of the last try; NULL before the first */
+    const char *worker; /* it is bound to */
+    const char *reason; /* of the last failure */
 };
 
 struct backfill_row {

@@ -62,6 +62,27 @@ enum on_failure {
     ON_FAILURE_COUNT
 };
 
+enum callback_event {
+#define CALLBACK_EVENT(name, text) CALLBACK_EVENT_##name,
+#include "millrace/enums.def"
+#undef CALLBACK_EVENT
+    CALLBACK_EVENT_COUNT
+};
+
+enum callback_state {
+#define CALLBACK_STATE(name, text) CALLBACK_STATE_##name,
+#include "millrace/enums.def"
+#undef CALLBACK_STATE
+    CALLBACK_STATE_COUNT
+};
+
+enum deadline_reference {
+#define DEADLINE_REFERENCE(name, text) DEADLINE_REFERENCE_##name,
+#include "millrace/enums.def"
+#undef DEADLINE_REFERENCE
+    DEADLINE_REFERENCE_COUNT
+};
+
 /* How an attempt ended, as the worker reports it and as the core judges it. */
 enum outcome {
 #define OUTCOME(name, text, retryable) OUTCOME_##name,
@@ -79,6 +100,9 @@ const char *weight_rule_name(enum weight_rule rule);
 const char *reprocess_name(enum reprocess reprocess);
 const char *on_failure_name(enum on_failure on_failure);
 const char *outcome_name(enum outcome outcome);
+const char *callback_event_name(enum callback_event event);
+const char *callback_state_name(enum callback_state state);
+const char *deadline_reference_name(enum deadline_reference reference);
 
 /* Each parser returns false, and leaves *ret alone, for a name that is not in its table. */
 bool run_state_parse(struct str name, enum run_state *ret);
@@ -90,6 +114,9 @@ bool weight_rule_parse(struct str name, enum weight_rule *ret);
 bool reprocess_parse(struct str name, enum reprocess *ret);
 bool on_failure_parse(struct str name, enum on_failure *ret);
 bool outcome_parse(struct str name, enum outcome *ret);
+bool callback_event_parse(struct str name, enum callback_event *ret);
+bool callback_state_parse(struct str name, enum callback_state *ret);
+bool deadline_reference_parse(struct str name, enum deadline_reference *ret);
 
 bool run_state_is_final(enum run_state state);
 bool task_state_is_final(enum task_state state);

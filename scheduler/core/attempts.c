@@ -169,6 +169,8 @@ static void task_after(struct core *core, struct task *task, const struct ending
                             reason == NULL ? "failed" : reason));
     task->timer.kind = TIMER_RETRY;
     timer_arm(core, &core->timers, &task->timer, task->retry_at_us);
+    if (!ending->is_given_back)
+        callbacks_of_task(core, task, CALLBACK_EVENT_RETRY, reason);
 }
 
 /* A branch that can't choose has failed, and would fail again. */
@@ -294,7 +296,8 @@ void attempts_started(struct core *core, const struct event_attempt_started *eve
     struct attempt_live *attempt = find(core, event->token);
 
     if (attempt == NULL) {
-        workers_forget(core, event->worker, event->token, true);
+        if (!callbacks_known(core, event->token))
+            workers_forget(core, event->worker, event->token, true);
         return;
     }
     if (attempt->row.state == TASK_RUNNING)
@@ -312,7 +315,7 @@ void attempts_ended(struct core *core, const struct event_attempt_ended *event)
     struct attempt_live *attempt = find(core, event->token);
 
     if (attempt == NULL) {
-        if (!PLANTED(STALE_NOT_ACKNOWLEDGED))
+        if (!callbacks_ended(core, event) && !PLANTED(STALE_NOT_ACKNOWLEDGED))
             workers_forget(core, event->worker, event->token, false);
         return;
     }

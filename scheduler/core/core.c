@@ -17,6 +17,7 @@ struct core *core_new(const struct core_config *config)
     core->last_run_id = config->last_run_id;
     core->last_backfill_id = config->last_backfill_id;
     core->last_asset_event_id = config->last_asset_event_id;
+    core->last_callback_id = config->last_callback_id;
     core->timers.before = timer_is_before;
     core->dag_timers.before = timer_is_before;
     for (size_t i = 0; i < config->pool_count; i++)
@@ -29,6 +30,7 @@ void core_free(struct core *core)
     if (core == NULL)
         return;
     waits_free(core);
+    callbacks_free(core);
     retired_free(core);
     while (core->attempts != NULL) {
         struct attempt_live *attempt = core->attempts;
@@ -73,6 +75,7 @@ static void finish(struct core *core)
         assets_make_runs(core);
         ready_dispatch(core);
     } while (waits_settle(core) || core->updated != NULL);
+    callbacks_dispatch(core);
     for (size_t i = 0; i < core->fresh_count; i++)
         if (core->fresh[i]->is_fresh)
             task_tell_scheduled(core, core->fresh[i], ready_why(core, core->fresh[i]));
@@ -110,6 +113,7 @@ void core_give_back(struct core *core, int64_t now_us, struct decisions *out)
     begin(core, now_us, out);
     workers_retire(core);
     attempts_give_back(core);
+    callbacks_give_back(core);
     finish(core);
 }
 
@@ -201,7 +205,7 @@ size_t core_bound_workers(const struct core *core, const char **out, size_t max)
     size_t count = 0;
 
     for (const struct worker *w = core->workers; w != NULL && count < max; w = w->hh.next)
-        if (w->attempts != NULL)
+        if (w->attempts != NULL || w->callbacks != NULL)
             out[count++] = w->instance;
     return count;
 }

@@ -26,6 +26,7 @@ struct core_config {
     int64_t last_run_id;
     int64_t last_backfill_id;
     int64_t last_asset_event_id;
+    int64_t last_callback_id;
 };
 
 struct core *core_new(const struct core_config *config);
@@ -45,6 +46,8 @@ void core_restore_unreadable_run(struct core *core, const struct run_row *row, c
 /* What DAGs wait with, and the events that no scheduler of all DAGs has seen; after the DAGs. */
 void core_restore_asset_wait(struct core *core, const struct asset_wait_row *row);
 void core_restore_asset_event(struct core *core, const struct asset_event_row *row);
+/* Callbacks that are pending or running; any time before core_restored(). */
+void core_restore_callback(struct core *core, const struct callback_row *row);
 void core_restored(struct core *core, int64_t now_us, struct decisions *out);
 
 /* Handles one event; appends to `out`. */
@@ -71,6 +74,9 @@ bool core_has_run(const struct core *core, int64_t run_id);
 
 /* The current version of a DAG if it is the one with that row id (no reference), else NULL. */
 struct dag *core_current_version(const struct core *core, const char *dag_id, int64_t version_id);
+
+/* Whether there are callbacks of which no try has ended yet. */
+bool core_has_fresh_callbacks(const struct core *core);
 
 /* Whether a run is live, i.e. known to the core and not final. */
 bool core_run_is_live(const struct core *core, int64_t run_id);

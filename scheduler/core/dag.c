@@ -18,6 +18,12 @@ static void release_json(const json_t *value)
     json_decref((json_t *)(uintptr_t)value);
 }
 
+static void release_callbacks(const struct dag_callbacks *callbacks)
+{
+    for (enum callback_event event = 0; event < CALLBACK_EVENT_COUNT; event++)
+        release_json(callbacks->of[event]);
+}
+
 void dag_unref(struct dag *dag)
 {
     if (dag == NULL)
@@ -28,8 +34,12 @@ void dag_unref(struct dag *dag)
     for (uint32_t i = 0; i < dag->task_count; i++) {
         release_json(dag->tasks[i].options);
         release_json(dag->tasks[i].env);
+        release_callbacks(&dag->tasks[i].callbacks);
         release_json(dag->tasks[i].expand);
     }
+    release_callbacks(&dag->callbacks);
+    for (uint32_t i = 0; i < dag->deadline_count; i++)
+        release_json(dag->deadlines[i].callbacks);
     release_json(dag->params);
     release_json(dag->param_types);
     /* The DAG itself may lie in its arena, so that is moved out first. */

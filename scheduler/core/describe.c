@@ -135,6 +135,16 @@ void decision_describe(const struct decision *decision, struct buf *out)
         buf_printf(out, "#%lld at %s", (long long)decision->as.start.attempt.try_number,
                    decision->as.start.worker);
         break;
+    case DECIDE_CALLBACK:
+    case DECIDE_START_CALLBACK:
+        buf_printf(out, "%s %lld of %s %s %s try %lld",
+                   decision->kind == DECIDE_CALLBACK ? "callback" : "start callback",
+                   (long long)decision->as.callback.id, decision->as.callback.dag_id,
+                   callback_event_name(decision->as.callback.event),
+                   callback_state_name(decision->as.callback.state),
+                   (long long)decision->as.callback.tries);
+        add_reason(out, decision->as.callback.reason);
+        break;
     case DECIDE_STOP:
     case DECIDE_ACK:
         buf_printf(out, "%s %s", decision->kind == DECIDE_STOP ? "stop" : "ack",

@@ -24,7 +24,14 @@
 
 #include <uthash.h>
 
-enum timer_kind { TIMER_RETRY, TIMER_RUN, TIMER_RUN_TIMEOUT, TIMER_WAIT };
+enum timer_kind {
+    TIMER_RETRY,
+    TIMER_RUN,
+    TIMER_RUN_TIMEOUT,
+    TIMER_WAIT,
+    TIMER_DEADLINE,
+    TIMER_CALLBACK
+};
 
 struct timer {
     struct heap_node node;
@@ -49,6 +56,7 @@ enum slot_kind {
     SLOT_OWN,    /* data and command: a process each */
     SLOT_SHARED, /* a place in the shared runner */
     SLOT_LIGHT,  /* a light runner, so that looking at things never waits for work */
+    SLOT_CALLBACK,
     SLOT_KIND_COUNT
 };
 
@@ -60,6 +68,7 @@ struct worker {
     int64_t backlog; /* attempts beyond its own slots that it keeps waiting */
     int64_t pace_us; /* how long its attempts last of late, smoothed; 0 = none has ended */
     struct attempt_live *attempts;
+    struct callback *callbacks;
     UT_hash_handle hh;
 };
 
@@ -203,6 +212,7 @@ struct run {
     json_t *conf;             /* parsed when first needed */
     bool is_forgotten;        /* over, and to be freed with the turn's decisions */
     const char *unreadable;   /* while recovering: why its version can't be read */
+    struct timer deadline;    /* TIMER_DEADLINE: the next one that is not missed yet */
     struct wait_key *awaited; /* tasks elsewhere wait for it, or NULL */
     UT_hash_handle hh;        /* by row.id, while it is live or has attempts that stop */
     /* By "dag/run id" and "dag/logical date", until the turn is over: what the store was asked
@@ -286,6 +296,22 @@ struct backfill {
     UT_hash_handle hh; /* by row.id */
 };
 
+/* Something that is to be told to the outside: waits for its time, for a place, or runs. */
+struct callback {
+    struct callback_row row; /* strings live in the arena */
+    struct arena arena;
+    struct timer timer;    /* TIMER_CALLBACK: next_at */
+    struct worker *worker; /* running */
+    bool is_ready;         /* on core->callbacks_ready */
+    bool is_announced;     /* scratch of EVENT_WORKER_UP */
+    struct callback *ready_previous;
+    struct callback *ready_next;
+    struct callback *previous; /* on the worker's list */
+    struct callback *next;
+    UT_hash_handle hh;       /* by id */
+    UT_hash_handle hh_token; /* by row.token, while it runs */
+};
+
 /* A task that waits for a run of another DAG, or for a task of it. */
 struct waiter {
     struct task *task;
@@ -329,6 +355,7 @@ struct core {
     int64_t last_run_id;
     int64_t last_backfill_id;
     int64_t last_asset_event_id;
+    int64_t last_callback_id;
     uint64_t token_count;
     uint64_t trigger_count;
     uint64_t timer_count;
@@ -353,6 +380,10 @@ struct core {
     struct asset_event_row *unseen; /* while recovering */
     size_t unseen_count;
     struct arena unseen_arena;
+    struct callback *callbacks;
+    struct callback *callback_tokens;
+    struct callback *callbacks_ready;
+    size_t callbacks_fresh; /* no try of them has ended yet */
     struct wait_key *wait_keys;
     struct wait_key *asking;
     struct past *past_asking;

@@ -174,6 +174,35 @@ void wait_give_up(struct core *core, struct task *task, const char *reason);
 void wait_left(struct core *core, struct task *task); /* it waits no longer */
 void wait_restore(struct core *core, struct task *task);
 
+/* callbacks.c */
+struct occasion {
+    struct task *task;
+    bool of_run; /* `task` only names the run */
+    enum callback_event event;
+    const char *reason;
+};
+void callbacks_make(struct core *core, const struct occasion *occasion, const json_t *list);
+void callbacks_of_task(struct core *core, struct task *task, enum callback_event event,
+                       const char *reason);
+void callbacks_of_run(struct core *core, struct run *run, enum callback_event event,
+                      const char *reason);
+void callback_due(struct core *core, struct callback *callback);
+void callbacks_dispatch(struct core *core);
+bool callbacks_known(const struct core *core, const char *token);
+bool callbacks_ended(struct core *core, const struct event_attempt_ended *event);
+bool callbacks_announce(const struct core *core, const struct worker *worker, const char *token);
+void callbacks_worker_up(struct core *core, struct worker *worker);
+void callbacks_worker_gone(struct core *core, struct worker *worker);
+void callbacks_give_back(struct core *core);
+void callbacks_free(struct core *core);
+
+/* deadline.c */
+void deadline_arm(struct core *core, struct run *run);
+/* The marks of missed deadlines that stay when a run is cleared: those that don't count from its
+ * queueing. */
+int64_t deadlines_kept(const struct run *run);
+void deadline_passed(struct core *core, struct run *run);
+
 /* wait_external.c: waiting for runs of other DAGs, told by events */
 bool waiter_add(struct core *core, struct task *task, const json_t *options, struct err *err);
 void waiter_remove(struct core *core, struct waiter *waiter);

@@ -175,6 +175,7 @@ static const char *why_queued(struct core *core, const struct run *run)
 void run_insert(struct core *core, struct run *run, enum decision_kind kind, enum run_state from)
 {
     tell(core, run, kind, from, why_queued(core, run));
+    deadline_arm(core, run);
     run_enqueue(core, run);
 }
 
@@ -212,10 +213,19 @@ static void move(struct core *core, struct run *run, enum run_state to, const ch
 
     assert(run_state_edge_is_legal(from, to));
     run->row.state = to;
-    if (to == RUN_QUEUED)
-        run->row.doom = NULL; /* it is cleared */
+    if (to == RUN_QUEUED) { /* it is cleared */
+        run->row.doom = NULL;
+        run->row.deadlines_missed = deadlines_kept(run);
+    }
     *running += (to == RUN_RUNNING) - (from == RUN_RUNNING);
     tell(core, run, DECIDE_RUN, from, reason);
+    if (run_state_is_final(to)) {
+        timer_disarm(&core->timers, &run->deadline);
+        callbacks_of_run(
+            core, run, to == RUN_SUCCESS ? CALLBACK_EVENT_SUCCESS : CALLBACK_EVENT_FAILURE, reason);
+    } else if (to == RUN_QUEUED) {
+        deadline_arm(core, run);
+    }
 }
 
 void run_start(struct core *core, struct run *run)

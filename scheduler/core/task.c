@@ -157,6 +157,10 @@ void task_move(struct core *core, struct task *task, enum task_state to, const c
         return;
     }
     tell(core, task, from, reason);
+    if (to == TASK_SUCCESS)
+        callbacks_of_task(core, task, CALLBACK_EVENT_SUCCESS, reason);
+    else if (to == TASK_FAILED)
+        callbacks_of_task(core, task, CALLBACK_EVENT_FAILURE, reason);
 }
 
 void task_tell_scheduled(struct core *core, struct task *task, const char *reason)

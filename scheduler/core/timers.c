@@ -38,6 +38,12 @@ void timers_expire(struct core *core)
         case TIMER_WAIT:
             wait_wake(core, HEAP_ENTRY(timer, struct task, timer));
             break;
+        case TIMER_DEADLINE:
+            deadline_passed(core, HEAP_ENTRY(timer, struct run, deadline));
+            break;
+        case TIMER_CALLBACK:
+            callback_due(core, HEAP_ENTRY(timer, struct callback, timer));
+            break;
         case TIMER_RUN:
             run_enqueue(core, HEAP_ENTRY(timer, struct run, timer));
             break;

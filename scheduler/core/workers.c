@@ -83,13 +83,14 @@ void workers_up(struct core *core, const struct event_worker_up *event)
     worker->slots[SLOT_OWN] = event->slots;
     worker->slots[SLOT_SHARED] = event->shared_slots;
     worker->slots[SLOT_LIGHT] = event->light_slots;
+    worker->slots[SLOT_CALLBACK] = event->callback_slots;
     worker->backlog = event->backlog;
     for (size_t i = 0; i < event->token_count; i++) {
         struct attempt_live *attempt = NULL;
         HASH_FIND_STR(core->attempts, event->tokens[i], attempt);
         if (attempt != NULL && attempt->worker == worker && !PLANTED(ANNOUNCED_IS_STALE))
             attempt->announced = true;
-        else
+        else if (!callbacks_announce(core, worker, event->tokens[i]))
             workers_forget(core, event->instance, event->tokens[i], true);
     }
     struct attempt_live *next = NULL;
@@ -104,6 +105,7 @@ void workers_up(struct core *core, const struct event_worker_up *event)
         else if (a->row.stop_reason != NULL)
             attempts_never_reached(core, a); /* its start was lost with a connection */
     }
+    callbacks_worker_up(core, worker);
 }
 
 void workers_retire(struct core *core)
@@ -126,6 +128,7 @@ void workers_gone(struct core *core, const char *instance)
     }
     while (worker->attempts != NULL)
         attempts_lost(core, worker->attempts);
+    callbacks_worker_gone(core, worker);
     for (enum slot_kind slot = 0; slot < SLOT_KIND_COUNT; slot++)
         assert(worker->used[slot] == 0);
     HASH_DEL(core->workers, worker);

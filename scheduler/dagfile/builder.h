@@ -70,6 +70,12 @@ bool graph_is_ancestor(struct dag_builder *b, uint32_t task, uint32_t ancestor);
 /* Finds targets that are empty, and those that two tasks publish; after graph_build(). */
 void targets_check(struct dag_builder *b);
 
+/* Callbacks: from a map's checked options, its own before the defaults' (which may be NULL). */
+void callbacks_read(const json_t *own, const json_t *defaults, struct dag_callbacks *ret);
+void deadlines_read(struct dag_builder *b, const json_t *options);
+typedef void (*callback_visitor)(void *context, const struct node *node);
+void callbacks_visit(const struct node *map, callback_visitor visit, void *context);
+
 /* Reads `when`, `branch` and `expand` of all tasks; after graph_build(). */
 void flow_read(struct dag_builder *b);
 

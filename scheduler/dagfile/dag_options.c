@@ -65,7 +65,14 @@ static const char *const weight_rules[] = {
             "and inputs are those of what is published already."},                                 \
     {.key = "env", .type = OPTION_MAP, .flags = OPTION_TEMPLATE,                                   \
      .doc = "Environment variables of the attempt: name and value. Those of default_args and of "  \
-            "the task are merged."}
+            "the task are merged."},                                                               \
+    {.key = "on_success_callback", .type = OPTION_TAGGEDS, .flags = OPTION_OR_SINGLE,              \
+     .variants = &callback_kinds,                                                                  \
+     .doc = "Who is told when it has succeeded: a webhook or a command, or a list of them."},      \
+    {.key = "on_failure_callback", .type = OPTION_TAGGEDS, .flags = OPTION_OR_SINGLE,              \
+     .variants = &callback_kinds, .doc = "Who is told when it has failed for good."},              \
+    {.key = "on_retry_callback", .type = OPTION_TAGGEDS, .flags = OPTION_OR_SINGLE,                \
+     .variants = &callback_kinds, .doc = "Who is told when a try has failed that is not the last."}
 
 static const struct option branch_options[] = {
     {.key = "when", .type = OPTION_SCALAR, .doc = "The condition for this entry."},
@@ -165,6 +172,14 @@ static const struct option dag_options[] = {
     {.key = "max_consecutive_failed_dag_runs", .type = OPTION_INT, .fallback = "0", .max = 1000000,
      .doc = "After so many failed runs in a row, backfills not counted, the DAG is paused; 0 = "
             "never. Unpausing it begins a new count."},
+    {.key = "on_success_callback", .type = OPTION_TAGGEDS, .flags = OPTION_OR_SINGLE,
+     .variants = &callback_kinds,
+     .doc = "Who is told when a run has succeeded: a webhook or a command, or a list of them."},
+    {.key = "on_failure_callback", .type = OPTION_TAGGEDS, .flags = OPTION_OR_SINGLE,
+     .variants = &callback_kinds, .doc = "Who is told when a run has failed."},
+    {.key = "deadline", .type = OPTION_OBJECTS, .flags = OPTION_OR_SINGLE,
+     .fields = &deadline_table,
+     .doc = "A time by which a run must be over, or a list of them; who is told of it otherwise."},
     {.key = "default_args", .type = OPTION_OBJECT, .fields = &default_args_table,
      .doc = "Options for all tasks that do not say otherwise."},
     {.key = "params", .type = OPTION_MAP,
@@ -248,6 +263,9 @@ static const struct option_alias task_aliases[] = {
 };
 
 static const struct option_alias dag_aliases[] = {
+    {"sla",                         "deadline"                                             },
+    {"deadlines",                   "deadline"                                             },
+    {"on_retry_callback",           "default_args: {on_retry_callback: …}"               },
     {"schedule_interval",           "schedule"                                             },
     {"cron",                        "schedule"                                             },
     {"timetable",                   "schedule"                                             },

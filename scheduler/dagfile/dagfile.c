@@ -177,6 +177,8 @@ static void read_options(struct dag_builder *b, const json_t *options)
                          &dag->dagrun_timeout_us);
     dag->max_failed_in_row =
         json_integer_value(json_object_get(options, "max_consecutive_failed_dag_runs"));
+    callbacks_read(options, NULL, &dag->callbacks);
+    deadlines_read(b, options);
     read_tags(b, options);
     read_zone(b, options);
     read_schedule(b);

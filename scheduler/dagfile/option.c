@@ -188,7 +188,8 @@ static json_t *check_list(const struct option *option, enum option_type item,
     of_item.type = item;
     if (node->kind != NODE_LIST && !(option->flags & OPTION_OR_SINGLE))
         return wrong_type(option, node, diags);
-    if (node->kind == NODE_MAP || node->kind == NODE_NULL)
+    bool may_be_map = item == OPTION_OBJECT || item == OPTION_TAGGED;
+    if (node->kind == NODE_NULL || (node->kind == NODE_MAP && !may_be_map))
         return wrong_type(option, node, diags);
     list = json_array();
     if (node->kind != NODE_LIST) {

@@ -69,6 +69,17 @@ static const char *check_output(struct reference_scope *scope, struct str name)
     return NULL;
 }
 
+/* Templates of a run's callbacks stand in no task. */
+#define NO_TASK UINT32_MAX
+
+static const char *of_run_only(struct str name)
+{
+    bool is_of_task =
+        str_is(name, "task_id") || str_is(name, "try_number") || str_is(name, "map_index");
+
+    return is_of_task ? "a callback of the run knows no task: use a callback of the task" : NULL;
+}
+
 /* map.NAME, where NAME is one of the task's `expand`. */
 static const char *check_map(struct reference_scope *scope, struct str name)
 {
@@ -101,7 +112,10 @@ const char *references_check_name(void *context, struct str name, size_t offset)
 
     for (size_t i = 0; i < PLAIN_COUNT; i++)
         if (str_is(name, plain_names[i]))
-            return NULL;
+            return scope->task == NO_TASK ? of_run_only(name) : NULL;
+    if (scope->task == NO_TASK &&
+        (str_starts(name, STR("tasks.")) || str_starts(name, STR("map."))))
+        return "a callback of the run has no tasks to read from: use a callback of the task";
     if (str_starts(name, STR("params.")) && name.len > 7)
         return check_param(scope->b, str_sub(name, 7, name.len));
     if (str_starts(name, STR("tasks.")))
@@ -192,10 +206,44 @@ static void check_shell(struct reference_scope *scope, const struct node *with)
              "a template in a shell script needs `| sh`");
 }
 
+/* A callback, or a list of them. */
+static void check_callback(void *context, const struct node *node)
+{
+    struct reference_scope *scope = context;
+
+    if (node->kind == NODE_LIST) {
+        for (size_t i = 0; i < node->item_count; i++)
+            check_callback(context, node->items[i]);
+        return;
+    }
+    const struct node *secret = node_get(node_get(node, "webhook"), "secret");
+    references_check_node(scope, node);
+    check_shell(scope, node_get(node, "command"));
+    if (secret != NULL && secret->entry_count != 1)
+        diag_add(scope->b->diags, MR(BAD_VALUE), secret->at, "write {env: NAME} or {file: path}",
+                 "`secret` is read from one place");
+}
+
+static void check_run_callbacks(struct dag_builder *b)
+{
+    struct reference_scope scope = {.b = b, .task = NO_TASK};
+    const struct node *deadlines = node_get(b->root, "deadline");
+    size_t count = deadlines == NULL ? 0 : deadlines->kind == NODE_LIST ? deadlines->item_count : 1;
+
+    callbacks_visit(b->root, check_callback, &scope);
+    for (size_t i = 0; i < count; i++) {
+        const struct node *item = deadlines->kind == NODE_LIST ? deadlines->items[i] : deadlines;
+        const struct node *callback = node_get(item, "callback");
+        if (callback != NULL)
+            check_callback(&scope, callback);
+    }
+}
+
 void references_check(struct dag_builder *b)
 {
     const struct node *defaults = node_get(node_get(b->root, "default_args"), "env");
 
+    check_run_callbacks(b);
     for (uint32_t i = 0; i < b->dag->task_count; i++) {
         struct reference_scope scope = {.b = b, .task = i};
         const struct node *with = node_get(b->sources[i].node, "with");
@@ -206,6 +254,9 @@ void references_check(struct dag_builder *b)
         }
         if (env != NULL)
             references_check_node(&scope, env);
+        callbacks_visit(b->sources[i].node, check_callback, &scope);
+        if (b->diags->error_count == 0)
+            callbacks_visit(node_get(b->root, "default_args"), check_callback, &scope);
         if (defaults != NULL && b->diags->error_count == 0)
             references_check_node(&scope, defaults);
     }

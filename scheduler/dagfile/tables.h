@@ -10,6 +10,8 @@ extern const struct option_table group_table;
 extern const struct option_table branch_table;
 extern const struct option_table default_args_table;
 extern const struct option_table schedule_table;
+extern const struct option_table callback_kinds; /* variants of a callback */
+extern const struct option_table deadline_table;
 extern const struct option_table settings_table;
 
 #endif

@@ -243,6 +243,7 @@ static void read_task(struct dag_builder *b, uint32_t index, const struct task_o
     check_env(b, node_get(o->node, "env"));
     task->env = merge_env(o);
     read_expand(o, task);
+    callbacks_read(o->own, o->defaults, &task->callbacks);
     task->kind = task_kind_find(node_get_text(o->node, "type"));
     assets_read_outlets(b, node_get(o->node, "outlets"), task);
     read_exit_codes(b, o, task);

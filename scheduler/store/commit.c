@@ -110,6 +110,7 @@ static bool insert_run(struct commit *commit, const struct run_row *row)
     bind_int(&bind, commit->now_us);
     bind_text(&bind, row->doom);
     bind_int(&bind, row->is_forced);
+    bind_int(&bind, row->deadlines_missed);
     return bind_run(&bind, commit->err);
 }
 
@@ -132,6 +133,7 @@ static bool update_run(struct commit *commit, const struct run_row *row)
     bind_text(&bind, run_type_name(row->run_type));
     bind_text(&bind, triggered_by_name(row->triggered_by));
     bind_text(&bind, row->doom);
+    bind_int(&bind, row->deadlines_missed);
     return bind_run_one(&bind, commit->err);
 }
 
@@ -487,6 +489,32 @@ static bool write_asset_seen(struct commit *commit)
     return bind_run(&bind, commit->err);
 }
 
+static bool write_callback(struct commit *commit, const struct callback_row *row)
+{
+    struct bind bind = bind_begin(commit->store, STATEMENT_CALLBACK_PUT);
+
+    bind_int(&bind, row->id);
+    bind_text(&bind, row->dag_id);
+    bind_int(&bind, row->run);
+    bind_text(&bind, row->task_id);
+    bind_int(&bind, row->map_index);
+    bind_text(&bind, callback_event_name(row->event));
+    bind_text(&bind, callback_state_name(row->state));
+    bind_text(&bind, row->kind);
+    bind_text(&bind, row->options);
+    bind_text(&bind, row->document);
+    bind_int(&bind, row->tries);
+    bind_int(&bind, row->max_tries);
+    bind_int(&bind, row->retry_delay_us);
+    bind_int(&bind, row->created_at_us);
+    bind_time(&bind, row->next_at_us);
+    bind_time(&bind, row->ended_at_us);
+    bind_text(&bind, row->token);
+    bind_text(&bind, row->worker);
+    bind_text(&bind, row->reason);
+    return bind_run_one(&bind, commit->err);
+}
+
 static bool write_decision(struct commit *commit, const struct decision *decision)
 {
     switch (decision->kind) {
@@ -523,7 +551,10 @@ static bool write_decision(struct commit *commit, const struct decision *decisio
         return write_asset_taken(commit, decision);
     case DECIDE_ASSET_DROPPED:
         return write_asset_dropped(commit, &decision->as.asset_wait);
+    case DECIDE_CALLBACK:
+        return write_callback(commit, &decision->as.callback);
     case DECIDE_START:
+    case DECIDE_START_CALLBACK:
     case DECIDE_STOP:
     case DECIDE_ACK:
     case DECIDE_REPLY:

@@ -62,6 +62,7 @@ static bool read_run(struct columns *columns, struct run_row *row, struct err *e
     row->reason = column_text(columns);
     row->doom = column_text(columns);
     row->is_forced = column_int(columns) != 0;
+    row->deadlines_missed = column_int(columns);
     return true;
 }
 
@@ -163,6 +164,54 @@ bool store_load_dags(struct store *store, const char *dag_id, store_each_dag eac
         read_dag(&columns, &dag);
         read_version(&columns, &version);
         ok = each(context, &dag, &version, err) && bind_step(&bind, &row, err);
+        arena_release(&arena);
+    }
+    bind_end(&bind);
+    return ok;
+}
+
+static bool read_callback(struct columns *columns, struct callback_row *row, struct err *err)
+{
+    row->id = column_int(columns);
+    row->dag_id = column_text(columns);
+    row->run = column_int(columns);
+    row->task_id = column_text(columns);
+    row->map_index = (int32_t)column_int(columns);
+    if (!READ_ENUM(callback_event, columns, &row->event) ||
+        !READ_ENUM(callback_state, columns, &row->state))
+        return false;
+    row->kind = column_text(columns);
+    row->options = column_text(columns);
+    row->document = column_text(columns);
+    row->tries = column_int(columns);
+    row->max_tries = column_int(columns);
+    row->retry_delay_us = column_int(columns);
+    row->created_at_us = column_int(columns);
+    row->next_at_us = column_int(columns);
+    row->ended_at_us = column_int(columns);
+    row->token = column_text(columns);
+    row->worker = column_text(columns);
+    row->reason = column_text(columns);
+    return true;
+}
+
+bool store_load_callbacks(struct store *store, const char *dag_id, store_each_callback each,
+                          void *context, struct err *err)
+{
+    struct bind bind = bind_begin(store, STATEMENT_LOAD_CALLBACKS);
+    bool row = false;
+
+    bind_text(&bind, dag_id);
+    bool ok = bind_step(&bind, &row, err);
+    while (ok && row) {
+        struct arena arena = {0};
+        struct columns columns = {.stmt = bind.stmt, .arena = &arena};
+        struct callback_row callback = {0};
+        ok = read_callback(&columns, &callback, err);
+        if (ok) {
+            each(context, &callback);
+            ok = bind_step(&bind, &row, err);
+        }
         arena_release(&arena);
     }
     bind_end(&bind);

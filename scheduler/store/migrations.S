@@ -15,4 +15,5 @@ store_migration_\number:
     migration 6, "scheduler/store/migration_6.sql"
     migration 7, "scheduler/store/migration_7.sql"
     migration 8, "scheduler/store/migration_8.sql"
+    migration 9, "scheduler/store/migration_9.sql"
     .section .note.GNU-stack, "", @progbits

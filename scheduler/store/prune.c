@@ -78,7 +78,8 @@ static bool first_noted(struct store *store, int64_t *ret, struct err *err)
 static bool remove_rows(struct store *store, struct prune *prune, int64_t run, struct err *err)
 {
     static const enum statement tables[] = {STATEMENT_PRUNE_TRANSITIONS, STATEMENT_PRUNE_ATTEMPTS,
-                                            STATEMENT_PRUNE_TASKS, STATEMENT_PRUNE_USES};
+                                            STATEMENT_PRUNE_TASKS, STATEMENT_PRUNE_USES,
+                                            STATEMENT_PRUNE_CALLBACKS};
     int64_t left = ROWS_MAX;
 
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {

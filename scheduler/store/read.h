@@ -217,6 +217,10 @@ bool read_transitions_after(struct read *read, struct arena *arena, int64_t seq,
 bool read_run_transitions(struct read *read, struct arena *arena, int64_t run, int64_t limit,
                           struct transition_view **ret, size_t *ret_count, struct err *err);
 
+/* The newest callbacks of a run, newest first, without their options and tokens. */
+bool read_run_callbacks(struct read *read, struct arena *arena, int64_t run, int64_t limit,
+                        struct callback_row **ret, size_t *ret_count, struct err *err);
+
 /* ---- backfills, import errors, pools ---- */
 
 bool read_backfills(struct read *read, struct arena *arena, const char *dag_id, bool only_active,

@@ -245,6 +245,7 @@ static bool load_last_ids(struct store *store, struct err *err)
         store->identity.last_backfill_id = column_int(&columns);
         store->last_seq = column_int(&columns);
         store->identity.last_asset_event_id = column_int(&columns);
+        store->identity.last_callback_id = column_int(&columns);
     }
     bind_end(&bind);
     return ok;

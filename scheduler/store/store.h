@@ -22,6 +22,7 @@ struct store_identity {
     int64_t last_run_id;
     int64_t last_backfill_id;
     int64_t last_asset_event_id;
+    int64_t last_callback_id;
 };
 struct store_identity store_identity(const struct store *store);
 
@@ -70,6 +71,11 @@ bool store_load_unseen_asset_events(struct store *store, store_each_asset_event 
 bool store_load_live_backfills(struct store *store, const char *dag_id, store_each_backfill each,
                                void *context, struct err *err);
 bool store_load_live_runs(struct store *store, const char *dag_id, store_each_run each,
+                          void *context, struct err *err);
+
+/* Callbacks that are pending or running. */
+typedef void (*store_each_callback)(void *context, const struct callback_row *row);
+bool store_load_callbacks(struct store *store, const char *dag_id, store_each_callback each,
                           void *context, struct err *err);
 
 /* The tokens of unfinished attempts of all other DAGs: `millrace run` leaves their workers alone.

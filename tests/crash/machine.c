@@ -625,6 +625,7 @@ static bool restore(struct machine *machine, struct err *err)
         .last_run_id = identity.last_run_id,
         .last_backfill_id = identity.last_backfill_id,
         .last_asset_event_id = identity.last_asset_event_id,
+        .last_callback_id = identity.last_callback_id,
     };
 
     machine->core = core_new(&config);

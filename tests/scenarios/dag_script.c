@@ -150,6 +150,31 @@ static void set_schedule(struct dag *dag, struct str value)
     }
 }
 
+/* on_failure = {"webhook": {…}}: one, as a list. */
+static void set_callbacks(struct dag_callbacks *callbacks, struct str key, struct str value)
+{
+    enum callback_event event = CALLBACK_EVENT_SUCCESS;
+    json_t *one = json_loadb(value.ptr, value.len, 0, NULL);
+
+    if (one == NULL || !callback_event_parse(str_sub(key, 3, key.len), &event))
+        fail("expected on_EVENT = {kind: {…}}", key);
+    callbacks->of[event] = json_pack("[o]", one);
+}
+
+/* deadline = queued_at 1h; more than one is allowed, each with its own key: deadline2 = … */
+static void add_deadline(struct dag *dag, struct str value)
+{
+    size_t space = str_find(value, ' ', 0);
+
+    if (dag->deadlines == NULL)
+        dag->deadlines = arena_alloc_array(&dag->arena, DAG_DEADLINES_MAX, sizeof(*dag->deadlines));
+    struct dag_deadline *deadline = &dag->deadlines[dag->deadline_count++];
+    if (!deadline_reference_parse(str_sub(value, 0, space), &deadline->reference))
+        fail("expected deadline = REFERENCE DURATION", value);
+    deadline->interval_us = duration(str_trim(str_sub(value, space, value.len)));
+    deadline->callbacks = json_pack("[{s:{s:i}}]", "webhook", "retries", 1);
+}
+
 static void set_dag(struct dag *dag, struct str key, struct str value)
 {
     if (str_is(key, "schedule"))
@@ -177,6 +202,10 @@ static void set_dag(struct dag *dag, struct str key, struct str value)
         dag->max_failed_in_row = number(value);
     else if (str_is(key, "params"))
         dag->params = json_loadb(value.ptr, value.len, 0, NULL);
+    else if (str_starts(key, STR("on_")))
+        set_callbacks(&dag->callbacks, key, value);
+    else if (str_starts(key, STR("deadline")))
+        add_deadline(dag, value);
     else
         fail("unknown key of the DAG", key);
 }
@@ -322,6 +351,8 @@ static void set_task(struct dag *dag, struct dag_task *task, struct str key, str
         task->on_failure_fail_dagrun = str_is(value, "true");
     else if (str_is(key, "kind"))
         set_kind(task, value);
+    else if (str_starts(key, STR("on_")))
+        set_callbacks(&task->callbacks, key, value);
     else if (str_is(key, "poke")) {
         set_kind(task, STR("sensor"));
         task->wait.kind = WAIT_POKE;

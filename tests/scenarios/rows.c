@@ -349,6 +349,38 @@ static void apply_asset_taken(struct rows *rows, const struct decision *decision
     assert(taken > 0); /* a run for nothing */
 }
 
+struct callback_row *rows_callback(const struct rows *rows, const char *token)
+{
+    for (size_t i = 0; i < rows->callback_count; i++)
+        if (rows->callbacks[i].token != NULL && strcmp(rows->callbacks[i].token, token) == 0)
+            return &rows->callbacks[i];
+    return NULL;
+}
+
+static void apply_callback(struct rows *rows, const struct callback_row *row)
+{
+    struct callback_row copy = *row;
+
+    copy.dag_id = arena_strdup(&rows->arena, row->dag_id);
+    copy.task_id = arena_strdup(&rows->arena, row->task_id);
+    copy.kind = arena_strdup(&rows->arena, row->kind);
+    copy.options = arena_strdup(&rows->arena, row->options);
+    copy.document = arena_strdup(&rows->arena, row->document);
+    copy.token = arena_strdup(&rows->arena, row->token);
+    copy.worker = arena_strdup(&rows->arena, row->worker);
+    copy.reason = arena_strdup(&rows->arena, row->reason);
+    assert(row->tries <= row->max_tries);
+    for (size_t i = 0; i < rows->callback_count; i++) {
+        if (rows->callbacks[i].id != row->id)
+            continue;
+        assert(rows->callbacks[i].ended_at_us == 0);
+        rows->callbacks[i] = copy;
+        return;
+    }
+    rows->callbacks = grow(rows->callbacks, rows->callback_count, sizeof(*rows->callbacks));
+    rows->callbacks[rows->callback_count++] = copy;
+}
+
 void rows_apply(struct rows *rows, const struct decision *decision)
 {
     switch (decision->kind) {
@@ -395,6 +427,12 @@ void rows_apply(struct rows *rows, const struct decision *decision)
         break;
     case DECIDE_ASSET_DROPPED:
         (void)drop_waits(rows, decision->as.asset_wait.dag_id, NULL, decision->as.asset_wait.asset);
+        break;
+    case DECIDE_CALLBACK:
+        apply_callback(rows, &decision->as.callback);
+        break;
+    case DECIDE_START_CALLBACK:
+        assert(rows_callback(rows, decision->as.callback.token) != NULL);
         break;
     case DECIDE_START:
         assert(rows_attempt(rows, decision->as.start.attempt.token) != NULL);
@@ -638,6 +676,9 @@ static bool is_live(const struct rows *rows, const struct backfill_row *backfill
 
 void rows_restore(const struct rows *rows, struct core *core)
 {
+    for (size_t i = 0; i < rows->callback_count; i++)
+        if (rows->callbacks[i].ended_at_us == 0)
+            core_restore_callback(core, &rows->callbacks[i]);
     for (size_t i = 0; i < rows->dag_row_count; i++)
         core_restore_dag(core, &rows->dag_rows[i], version(rows, rows->dag_rows[i].version_id));
     for (size_t i = 0; i < rows->asset_wait_count; i++)
@@ -679,5 +720,6 @@ void rows_release(struct rows *rows)
     free(rows->asset_events);
     free(rows->asset_waits);
     free(rows->backfills);
+    free(rows->callbacks);
     arena_release(&rows->arena);
 }

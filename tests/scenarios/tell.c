@@ -78,6 +78,23 @@ static void say_reply(struct scenario *s, const struct decision_reply *reply)
         say(s, "error %s: %s", err_name(reply->err->code), reply->err->message);
 }
 
+static void say_callback(struct scenario *s, const struct callback_row *row)
+{
+    const char *of =
+        row->task_id == NULL ? "run" : label(s, row->run, row->task_id, row->map_index);
+    struct buf when = {0};
+
+    if (row->next_at_us != 0)
+        duration_format(row->next_at_us - s->base_us, &when);
+    if (row->tries == 0 && row->state == CALLBACK_STATE_PENDING && row->reason == NULL)
+        say(s, "c%lld new %s of %s by %s", (long long)row->id, callback_event_name(row->event), of,
+            row->kind);
+    else if (row->state != CALLBACK_STATE_RUNNING)
+        say(s, "c%lld %s%s%s%s", (long long)row->id, callback_state_name(row->state),
+            when.len > 0 ? " until " : "", buf_text(&when), because(s, row->reason));
+    buf_release(&when);
+}
+
 void tell_decision(void *context, const struct decision *decision)
 {
     struct scenario *s = context;
@@ -99,6 +116,13 @@ void tell_decision(void *context, const struct decision *decision)
     case DECIDE_BACKFILL:
         say_backfill(s, decision);
         break;
+    case DECIDE_CALLBACK:
+        say_callback(s, &decision->as.callback);
+        break;
+    case DECIDE_START_CALLBACK:
+        say(s, "tell c%lld#%lld", (long long)decision->as.callback.id,
+            (long long)decision->as.callback.tries);
+        break;
     case DECIDE_START:
         say(s, "start %s#%lld%s%s",
             label(s, decision->as.start.run.id, decision->as.start.task->task_id,
@@ -111,7 +135,8 @@ void tell_decision(void *context, const struct decision *decision)
         say_stop(s, decision->as.token.token, decision->as.token.reason);
         break;
     case DECIDE_ACK:
-        if (rows_attempt(&s->world.rows, decision->as.token.token) == NULL)
+        if (rows_attempt(&s->world.rows, decision->as.token.token) == NULL &&
+            rows_callback(&s->world.rows, decision->as.token.token) == NULL)
             say(s, "ack %s", decision->as.token.token);
         break;
     case DECIDE_REPLY:

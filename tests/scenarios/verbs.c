@@ -121,6 +121,24 @@ static void do_end(struct scenario *s, char **words)
     world_ended(&s->world, token(s, words[1]), outcome, -1);
 }
 
+/* "told c1 success": the running try of a callback ends. */
+static void do_told(struct scenario *s, char **words)
+{
+    int64_t id = read_number(s, words[1][0] == 'c' ? words[1] + 1 : words[1]);
+    enum outcome outcome = OUTCOME_SUCCESS;
+
+    if (!outcome_parse(str_from(words[2]), &outcome))
+        scenario_fail(s, "expected told cID OUTCOME");
+    for (size_t i = 0; i < s->world.rows.callback_count; i++) {
+        const struct callback_row *row = &s->world.rows.callbacks[i];
+        if (row->id == id && row->state == CALLBACK_STATE_RUNNING) {
+            world_ended(&s->world, row->token, outcome, -1);
+            return;
+        }
+    }
+    scenario_fail(s, "callback %s does not run", words[1]);
+}
+
 static void do_give_back(struct scenario *s, char **words)
 {
     world_given_back(&s->world, token(s, words[1]));
@@ -150,6 +168,8 @@ static void do_up(struct scenario *s, char **words)
             worker->shared_slots = value;
         else if (strcmp(words[i], "light") == 0)
             worker->light_slots = value;
+        else if (strcmp(words[i], "callbacks") == 0)
+            worker->callback_slots = value;
         else
             scenario_fail(s, "unknown word '%s'", words[i]);
     }
@@ -173,13 +193,14 @@ static void do_announce(struct scenario *s, char **words)
     struct event event = {.kind = EVENT_WORKER_UP};
     const char *tokens[] = {words[2]};
 
-    event.as.worker_up = (struct event_worker_up){worker->instance,
-                                                  worker->slots,
-                                                  worker->backlog,
-                                                  worker->shared_slots,
-                                                  worker->light_slots,
-                                                  tokens,
-                                                  1};
+    event.as.worker_up = (struct event_worker_up){.instance = worker->instance,
+                                                  .slots = worker->slots,
+                                                  .backlog = worker->backlog,
+                                                  .shared_slots = worker->shared_slots,
+                                                  .light_slots = worker->light_slots,
+                                                  .callback_slots = worker->callback_slots,
+                                                  .tokens = tokens,
+                                                  .token_count = 1};
     world_step(&s->world, &event);
 }
 
@@ -423,6 +444,7 @@ static const struct {
     {"begin",            1, do_begin           },
     {"exit",             2, do_exit            },
     {"end",              2, do_end             },
+    {"told",             2, do_told            },
     {"give_back",        1, do_give_back       },
     {"stale_end",        1, do_stale           },
     {"stale_begin",      1, do_stale_begin     },

@@ -54,8 +54,8 @@ static void carry_out_start(struct world *world, const struct decision_start *st
     worker->tokens =
         mem_resize_array(worker->tokens, worker->token_count + 1, sizeof(*worker->tokens));
     worker->tokens[worker->token_count++] = mem_strdup(start->attempt.token);
-    assert((int64_t)worker->token_count <=
-           worker->slots + worker->backlog + worker->shared_slots + worker->light_slots);
+    assert((int64_t)worker->token_count <= worker->slots + worker->backlog + worker->shared_slots +
+                                               worker->light_slots + worker->callback_slots);
 }
 
 static void carry_out(struct world *world, const struct decision *decision)
@@ -97,6 +97,8 @@ void world_start_core(struct world *world)
         .last_backfill_id =
             rows->backfill_count == 0 ? 0 : rows->backfills[rows->backfill_count - 1].id,
     };
+    if (rows->callback_count > 0)
+        config.last_callback_id = rows->callbacks[rows->callback_count - 1].id;
     world->core = core_new(&config);
     rows_restore(&world->rows, world->core);
     core_restored(world->core, world->now_us, &world->out);
@@ -197,6 +199,7 @@ void world_worker_up(struct world *world, struct world_worker *worker)
         .backlog = worker->backlog,
         .shared_slots = worker->shared_slots,
         .light_slots = worker->light_slots,
+        .callback_slots = worker->callback_slots,
         .tokens = tokens,
         .token_count = worker->token_count,
     };

@@ -31,6 +31,8 @@ struct rows {
     size_t asset_event_count;
     struct asset_wait_row *asset_waits;
     size_t asset_wait_count;
+    struct callback_row *callbacks;
+    size_t callback_count;
     int64_t last_version_id;
     struct {
         const char *name;
@@ -46,6 +48,7 @@ struct attempt_row *rows_attempt(const struct rows *rows, const char *token);
 /* The runs that a change concerns, with their rows; lists are the caller's to free. */
 struct run_rows *rows_choose(const struct rows *rows, const struct core *core, const char *dag_id,
                              const struct run_choice *choice, size_t *ret_count);
+struct callback_row *rows_callback(const struct rows *rows, const char *token);
 void rows_known(struct rows *rows, const struct core_want *want, struct known_run *ret);
 void rows_restore(const struct rows *rows, struct core *core);
 void rows_release(struct rows *rows);
@@ -56,6 +59,7 @@ struct world_worker {
     int64_t backlog;
     int64_t shared_slots;
     int64_t light_slots;
+    int64_t callback_slots;
     bool is_connected;
     char **tokens; /* that it has, not acknowledged */
     size_t token_count;

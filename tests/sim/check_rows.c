@@ -411,6 +411,8 @@ void check_decision(struct sim *sim, const struct decision *decision)
     case DECIDE_ASSET_WAIT:
     case DECIDE_ASSET_TAKEN:
     case DECIDE_ASSET_DROPPED:
+    case DECIDE_CALLBACK:
+    case DECIDE_START_CALLBACK:
     case DECIDE_START:
     case DECIDE_STOP:
     case DECIDE_ACK:

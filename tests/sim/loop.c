@@ -68,6 +68,8 @@ static void act(struct sim *sim, const struct decision *decision)
     case DECIDE_ASSET_WAIT:
     case DECIDE_ASSET_TAKEN:
     case DECIDE_ASSET_DROPPED:
+    case DECIDE_CALLBACK:
+    case DECIDE_START_CALLBACK:
         return;
     }
 }

@@ -115,6 +115,8 @@ static void describe(const struct decision *decision, struct buf *line)
     case DECIDE_ASSET_WAIT:
     case DECIDE_ASSET_TAKEN:
     case DECIDE_ASSET_DROPPED:
+    case DECIDE_CALLBACK:
+    case DECIDE_START_CALLBACK:
     case DECIDE_ACK:
     case DECIDE_REPLY:
         decision_describe(decision, line);
