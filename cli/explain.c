@@ -7,12 +7,33 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+static const struct table_column subject_fields[] = {
+    {"state", "state"},
+    {"since", "since"},
+    {"why",   "why"  },
+};
+
+static const struct table_column wait_columns[] = {
+    {"WAITS FOR",    "what"        },
+    {"SINCE",        "since"       },
+    {"UNTIL",        "until"       },
+    {"UNBLOCKED BY", "unblocked_by"},
+};
+
+static const struct table_column cause_columns[] = {
+    {"BECAUSE", "task_id"   },
+    {"STATE",   "state"     },
+    {"TRY",     "try_number"},
+    {"REASON",  "reason"    },
+    {"LOG",     "log"       },
+};
+
 static const struct table_column task_columns[] = {
     {"TASK",  "task_id"   },
+    {"INDEX", "map_index" },
     {"STATE", "state"     },
     {"TRY",   "try_number"},
     {"WHY",   "why"       },
-    {"MAP",   "map_index" },
 };
 
 static const struct table_column transition_columns[] = {
@@ -21,7 +42,6 @@ static const struct table_column transition_columns[] = {
     {"FROM",   "from"      },
     {"TO",     "to"        },
     {"REASON", "reason"    },
-    {"MAP",    "map_index" },
 };
 
 static const struct table_column callback_columns[] = {
@@ -33,86 +53,102 @@ static const struct table_column callback_columns[] = {
     {"REASON",   "reason" },
 };
 
-/* The members of `rows` that are of the task `name`, or of the one instance in "load[3]", as a new
- * array. */
-static json_t *only_task(const json_t *rows, const char *name)
+/* A list of the answer, unless it is empty. */
+static void print_list(const struct remote *remote, const json_t *answer, const char *key,
+                       const struct table_column *columns, size_t count)
 {
-    json_t *found = json_array();
-    struct buf path = {0};
-    int64_t map_index = remote_add_task(&path, name);
-    size_t len = map_index < 0 ? strlen(name) : strcspn(name, "[");
-    size_t i;
-    json_t *row;
+    const json_t *rows = json_object_get(answer, key);
 
-    json_array_foreach(rows, i, row)
-    {
-        struct str task_id = str_from(json_get_string(row, "task_id", ""));
-        if (str_eq(task_id, (struct str){name, len}) &&
-            (map_index < 0 || json_get_int(row, "map_index", -1) == map_index))
-            (void)json_array_append(found, row);
-    }
-    buf_release(&path);
-    return found;
+    if (json_array_size(rows) > 0)
+        table_print(columns, count, rows, answer, remote->format);
 }
 
-static int explain_task(struct remote *remote, const json_t *answer, const char *task_id)
+/* Asks and prints: of a run also its tasks, of a task its changes of state. */
+static int explain(struct remote *remote, const char *path, struct err *err)
 {
-    json_t *tasks = only_task(json_object_get(answer, "tasks"), task_id);
-    json_t *transitions = only_task(json_object_get(answer, "transitions"), task_id);
-    int exit_code = 0;
+    json_t *answer = client_request(remote->client, "GET", path, NULL, err);
 
-    if (json_array_size(tasks) == 0) {
-        fprintf(stderr, "error: run %s has no task `%s`\n", remote->positional[1], task_id);
-        exit_code = err_exit_code(ERR_NOT_FOUND);
-    } else {
-        table_print(task_columns, COUNT(task_columns), tasks, tasks, remote->format);
-        if (remote->format != TABLE_JSON)
-            table_print(transition_columns, COUNT(transition_columns), transitions, transitions,
-                        remote->format);
+    if (answer == NULL)
+        return -1;
+    table_print_object(subject_fields, COUNT(subject_fields), answer, remote->format);
+    if (remote->format != TABLE_JSON) {
+        print_list(remote, answer, "waits_for", wait_columns, COUNT(wait_columns));
+        print_list(remote, answer, "because", cause_columns, COUNT(cause_columns));
+        print_list(remote, answer, "tasks", task_columns, COUNT(task_columns));
+        print_list(remote, answer, "callbacks", callback_columns, COUNT(callback_columns));
+        if (remote->count == 3)
+            print_list(remote, answer, "transitions", transition_columns,
+                       COUNT(transition_columns));
     }
-    json_decref(tasks);
-    json_decref(transitions);
-    return exit_code;
+    json_decref(answer);
+    return 0;
 }
 
-static int explain_run(struct remote *remote)
+/* A mapped task without an index: how its instances stand, from what the run's explanation says. */
+static int explain_instances(struct remote *remote, const char *run_path)
 {
     struct buf path = {0};
     struct err err = {0};
-    int exit_code = 0;
+    size_t i;
+    json_t *row;
 
-    buf_add_text(&path, "/api/millrace/v1/dags");
-    client_add_segment(&path, remote->positional[0]);
-    buf_add_text(&path, "/dagRuns");
-    client_add_segment(&path, remote->positional[1]);
-    buf_add_text(&path, "/explain");
+    buf_printf(&path, "%s/explain", run_path);
     json_t *answer = client_request(remote->client, "GET", buf_text(&path), NULL, &err);
     buf_release(&path);
     if (answer == NULL)
         return command_fail(&err);
-    if (remote->count == 3) {
-        exit_code = explain_task(remote, answer, remote->positional[2]);
-    } else {
-        const char *reason = json_get_string(answer, "reason", NULL);
-        if (remote->format != TABLE_JSON)
-            fprintf(stderr, "run %s is %s%s%s\n", remote->positional[1],
-                    json_get_string(answer, "state", "?"), reason == NULL ? "" : ": ",
-                    reason == NULL ? "" : reason);
-        const json_t *callbacks = json_object_get(answer, "callbacks");
-        table_print(task_columns, COUNT(task_columns), json_object_get(answer, "tasks"), answer,
-                    remote->format);
-        if (remote->format != TABLE_JSON && json_array_size(callbacks) > 0)
-            table_print(callback_columns, COUNT(callback_columns), callbacks, callbacks,
-                        remote->format);
+    json_t *found = json_array();
+    json_array_foreach(json_object_get(answer, "tasks"), i, row)
+    {
+        if (strcmp(json_get_string(row, "task_id", ""), remote->positional[2]) == 0)
+            (void)json_array_append(found, row);
     }
+    bool any = json_array_size(found) > 0;
+    if (any)
+        table_print(task_columns, COUNT(task_columns), found, found, remote->format);
+    else
+        fprintf(stderr, "error: run %s has no task `%s`\n", remote->positional[1],
+                remote->positional[2]);
+    json_decref(found);
     json_decref(answer);
+    return any ? 0 : err_exit_code(ERR_NOT_FOUND);
+}
+
+static int explain_any(struct remote *remote)
+{
+    struct buf path = {0};
+    struct buf run_path = {0};
+    struct err err = {0};
+    int64_t map_index = -1;
+
+    buf_add_text(&path, "/api/millrace/v1/dags");
+    client_add_segment(&path, remote->positional[0]);
+    if (remote->count > 1) {
+        buf_add_text(&path, "/dagRuns");
+        client_add_segment(&path, remote->positional[1]);
+    }
+    buf_add_text(&run_path, buf_text(&path));
+    if (remote->count > 2) {
+        buf_add_text(&path, "/taskInstances");
+        map_index = remote_add_task(&path, remote->positional[2]);
+    }
+    buf_add_text(&path, "/explain");
+    if (map_index >= 0)
+        buf_printf(&path, "?map_index=%lld", (long long)map_index);
+    int exit_code = explain(remote, buf_text(&path), &err);
+    if (exit_code < 0 && err.code == ERR_NOT_FOUND && remote->count > 2 && map_index < 0)
+        exit_code = explain_instances(remote, buf_text(&run_path));
+    else if (exit_code < 0)
+        exit_code = command_fail(&err);
+    buf_release(&path);
+    buf_release(&run_path);
     return exit_code;
 }
 
 static int explain_main(int argc, char **argv)
 {
     static const struct verb verbs[] = {
-        {"",   2, 3, explain_run},
+        {"",   1, 3, explain_any},
         {NULL, 0, 0, NULL       },
     };
     const struct noun noun = {&explain_command, verbs, NULL, 0, NULL};
@@ -122,13 +158,13 @@ static int explain_main(int argc, char **argv)
 
 const struct command explain_command = {
     .name = "explain",
-    .summary = "say why a run and its tasks are in their states",
-    .usage =
-        "Usage: millrace explain DAG RUN [TASK]\n\n"
-        "  With a task, also every change of its state so far, with its reason. TASK[N] is an\n"
-        "  instance of a mapped task, as in load[3].\n\n"
-        "  --server URL   the server, where it is not the one of this folder\n"
-        "  --state DIR    the state folder that names the server\n"
-        "  -o FORMAT      table (on a terminal), tsv (in a pipe) or json\n",
+    .summary = "say what a DAG, a run or a task waits for, and why it ended as it did",
+    .usage = "Usage: millrace explain DAG [RUN [TASK]]\n\n"
+             "  What it waits for, since when, and what would unblock it; why it failed or was\n"
+             "  skipped, down to the root cause. With a task, also its changes of state so far.\n"
+             "  TASK[N] is an instance of a mapped task, as in load[3].\n\n"
+             "  --server URL   the server, where it is not the one of this folder\n"
+             "  --state DIR    the state folder that names the server\n"
+             "  -o FORMAT      table (on a terminal), tsv (in a pipe) or json\n",
     .run = explain_main,
 };

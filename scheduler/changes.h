@@ -7,8 +7,8 @@
 
 bool changes_is_change(enum event_kind kind);
 
-/* Attaches the runs, valid until changes_release(). False: `err` is ERR_LIMIT or ERR_BAD_REQUEST for
- * what the asker must be told, else the store's. */
+/* Attaches the runs, valid until changes_release(). False: `err` is ERR_LIMIT or ERR_BAD_REQUEST
+ * for what the asker must be told, else the store's. */
 bool changes_prepare(struct scheduler *scheduler, struct event *event, struct err *err);
 
 /* Drops the versions that were parsed, after the turn. */

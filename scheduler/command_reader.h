@@ -28,5 +28,6 @@ bool read_time(struct reader *reader, const char *key, int64_t *ret);
 bool read_clear(struct reader *reader, struct event *event);
 bool read_mark_tasks(struct reader *reader, struct event *event);
 bool read_mark_run(struct reader *reader, struct event *event);
+bool read_why(struct reader *reader, struct event *event);
 
 #endif

@@ -233,6 +233,7 @@ static const struct command commands[] = {
     {"clear",            read_clear           },
     {"mark_tasks",       read_mark_tasks      },
     {"mark_run",         read_mark_run        },
+    {"why",              read_why             },
 };
 
 /* The two commands that are the loop's own. */

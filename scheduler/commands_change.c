@@ -106,3 +106,9 @@ bool read_mark_run(struct reader *reader, struct event *event)
         return bad(reader, "state", "queued, success or failed");
     return true;
 }
+
+bool read_why(struct reader *reader, struct event *event)
+{
+    event->kind = EVENT_WHY;
+    return read_int(reader, "run", &event->as.why.run);
+}

@@ -238,6 +238,8 @@ static void send_reply(struct scheduler *scheduler, const struct decision_reply 
         jw_kv_string(&w, "message", reply->err->message);
         jw_end_object(&w);
     }
+    if (reply->text != NULL)
+        jw_kv_raw(&w, "answer", reply->text);
     if (reply->row != 0)
         jw_kv_int(&w, "row", reply->row);
     jw_end_object(&w);

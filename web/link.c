@@ -135,7 +135,8 @@ static void take_reply(struct link *link, const json_t *frame)
 {
     int64_t id = json_get_int(frame, "id", 0);
     const json_t *error = json_object_get(frame, "error");
-    struct link_answer answer = {.row = json_get_int(frame, "row", 0)};
+    struct link_answer answer = {.row = json_get_int(frame, "row", 0),
+                                 .answer = json_object_get(frame, "answer")};
 
     if (json_is_object(error))
         err_set(&answer.err, err_from_name(json_get_string(error, "code", "failed")), "%s",

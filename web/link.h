@@ -26,8 +26,9 @@ bool link_is_up(const struct link *link);
 int64_t link_last_seen_us(const struct link *link);
 
 struct link_answer {
-    struct err err; /* ERR_NONE = done */
-    int64_t row;    /* of the run or backfill; 0 = none */
+    struct err err;       /* ERR_NONE = done */
+    int64_t row;          /* of the run or backfill; 0 = none */
+    const json_t *answer; /* to a question; NULL = none; valid during link_done */
 };
 
 /* Renders the answer to a command into the request's response. */

@@ -52,6 +52,7 @@ struct decision_reply {
     uint64_t request;
     const struct err *err; /* NULL = done */
     int64_t row;           /* id of the run or backfill, or how many were changed; 0 = none */
+    const char *text;      /* JSON, the answer to a question; NULL = none */
 };
 
 /* Rows first … count - 1 in state none. The first time (first = 0) they replace row -1. */

@@ -23,6 +23,7 @@ enum event_kind {
     EVENT_MARK_TASKS,       /* command: task instances get a state from outside */
     EVENT_MARK_RUN,         /* command: a run gets a state, or a note, from outside */
     EVENT_ASSET,            /* command: an asset was updated by somebody outside */
+    EVENT_WHY,              /* question: what does a run wait for, as of now? */
     EVENT_WORKER_UP,        /* a worker (re)connected and told what it has */
     EVENT_WORKER_GONE,      /* proof that a worker instance no longer exists */
     EVENT_ATTEMPT_STARTED,
@@ -208,6 +209,9 @@ struct event {
             int64_t slots; /* -1 = unlimited; fewer than are taken hold back new starts only */
         } pool_set;
         struct event_change change;
+        struct {
+            int64_t run; /* run_row.id */
+        } why;
         struct event_worker_up worker_up;
         struct {
             const char *instance;

@@ -44,12 +44,14 @@
  *     mark_tasks       {dag_id, run_id, include_past?, include_future?, tasks?, upstream?,
  *                       downstream?, state: success|failed|skipped | cancel: true, by?}
  *     mark_run         {dag_id, run_id, state?: queued|success|failed | cancel: true, note?, by?}
+ *     why              {run}   what the run and its ready tasks wait for now; reply with answer
+ *                      {run: reason, tasks: [{task, map_index, reason}]}
  *     reparse          {}             reads the DAG folder again
  *     stop             {}             ends the scheduler in order
  * To web:
- *   reply         {id, error?: {code, message}, row?}   after the commit; code as in errors.def;
- *                 row: of the run or backfill; of clear and mark: how many were changed
- *   notify        {seq}     transitions up to seq are committed: read them from SQLite
+ *   reply         {id, error?: {code, message}, row?, answer?}   after the commit; code as in
+ * errors.def; row: of the run or backfill; of clear and mark: how many were changed notify {seq}
+ * transitions up to seq are committed: read them from SQLite
  *
  * Runner protocol, between a worker and one of its runners (a socket pair, same framing):
  *   attempt       to a data runner: members of `start` and of its one attempt, with {folder, temp,

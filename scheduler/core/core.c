@@ -157,6 +157,9 @@ void core_step(struct core *core, const struct event *event, struct decisions *o
     case EVENT_ASSET:
         assets_updated(core, event);
         break;
+    case EVENT_WHY:
+        why_answer(core, event);
+        break;
     case EVENT_WORKER_UP:
         workers_up(core, &event->as.worker_up);
         break;

@@ -89,6 +89,12 @@ void run_arm_timeout(struct core *core, struct run *run);
 void run_timed_out(struct core *core, struct run *run);
 void run_task_failed(struct core *core, const struct task *task); /* for good */
 
+/* Why a queued run can't start now; NULL if it can. */
+const char *run_why_queued(struct core *core, const struct run *run);
+
+/* why.c */
+void why_answer(struct core *core, const struct event *event);
+
 /* change.c */
 void change_clear(struct core *core, const struct event *event);
 void change_mark_tasks(struct core *core, const struct event *event);

@@ -150,8 +150,7 @@ static bool is_due(const struct core *core, const struct run *run)
            PLANTED(RUN_AFTER_IGNORED);
 }
 
-/* Why a queued run can't start now; NULL if it can. */
-static const char *why_queued(struct core *core, const struct run *run)
+const char *run_why_queued(struct core *core, const struct run *run)
 {
     const struct dag_entry *entry = run->entry;
     int64_t running = run->backfill != NULL ? run->backfill->running_runs : entry->running_runs;
@@ -174,7 +173,7 @@ static const char *why_queued(struct core *core, const struct run *run)
 
 void run_insert(struct core *core, struct run *run, enum decision_kind kind, enum run_state from)
 {
-    tell(core, run, kind, from, why_queued(core, run));
+    tell(core, run, kind, from, run_why_queued(core, run));
     deadline_arm(core, run);
     run_enqueue(core, run);
 }
@@ -326,7 +325,7 @@ void run_requeue(struct core *core, struct run *run)
     run->backfill = open_backfill(core, run);
     if (run->backfill == NULL)
         run->row.backfill_id = 0;
-    move(core, run, RUN_QUEUED, why_queued(core, run));
+    move(core, run, RUN_QUEUED, run_why_queued(core, run));
     waits_run_is_live(core, run);
     if (run->backfill != NULL)
         backfill_run_changed(core, run->backfill, from, RUN_QUEUED);
@@ -371,7 +370,7 @@ void run_set_note(struct core *core, struct run *run, const char *note)
 {
     run->row.note = arena_strdup(&run->arena, note);
     tell(core, run, DECIDE_RUN, run->row.state,
-         run->row.state == RUN_QUEUED ? why_queued(core, run) : run->row.reason);
+         run->row.state == RUN_QUEUED ? run_why_queued(core, run) : run->row.reason);
 }
 
 void run_stop_tasks(struct core *core, struct run *run, const char *reason)

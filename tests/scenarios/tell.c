@@ -76,6 +76,8 @@ static void say_reply(struct scenario *s, const struct decision_reply *reply)
 {
     if (reply->err != NULL)
         say(s, "error %s: %s", err_name(reply->err->code), reply->err->message);
+    else if (reply->text != NULL)
+        say(s, "%s", reply->text);
 }
 
 static void say_callback(struct scenario *s, const struct callback_row *row)

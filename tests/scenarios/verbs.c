@@ -433,6 +433,15 @@ static void do_cancel(struct scenario *s, char **words)
     world_change(&s->world, words[2] == NULL ? EVENT_MARK_RUN : EVENT_MARK_TASKS, &change);
 }
 
+/* What the core says a run waits for now. */
+static void do_why(struct scenario *s, char **words)
+{
+    struct event event = {.kind = EVENT_WHY, .request = 1};
+
+    event.as.why.run = words[1][0] == 'r' ? strtoll(words[1] + 1, NULL, 10) : 0;
+    world_step(&s->world, &event);
+}
+
 static const struct {
     const char *name;
     int arguments; /* at least */
@@ -464,6 +473,7 @@ static const struct {
     {"mark",             2, do_mark            },
     {"mark_run",         2, do_mark_run        },
     {"cancel",           1, do_cancel          },
+    {"why",              1, do_why             },
     {"pool_set",         2, do_pool_set        },
     {"backfill_retry",   1, do_backfill_retry  },
     {"backfill_set",     1, do_backfill_set    },

@@ -1,0 +1,115 @@
+"""Why: explain of DAGs, runs and task instances with the real binaries, by API and command line."""
+import os
+import unittest
+
+import harness
+
+DAG = """dag_id: d
+tasks:
+  first:
+    type: command
+    with: {argv: [sh, -c, "exit 7"]}
+  second: {type: noop, depends_on: [first]}
+  third: {type: noop, depends_on: [second]}
+"""
+
+SMALL = """dag_id: small
+max_active_runs: 1
+tasks:
+  one:
+    type: command
+    pool: narrow
+    with: {argv: [sh, -c, "while ! test -e go; do sleep 0.05; done"]}
+  two: {type: noop, pool: narrow}
+  after: {type: noop, depends_on: [one]}
+"""
+
+DAILY = """dag_id: daily
+schedule: "0 0 * * *"
+start_date: 2020-01-01
+paused_upon_creation: true
+tasks:
+  a: {type: noop}
+"""
+
+
+class Explain(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.project.write("millrace.yaml", "dags_folder: dags\npools: {narrow: {slots: 1}}\n")
+        for name, text in (("d", DAG), ("small", SMALL), ("daily", DAILY)):
+            self.project.write(f"dags/{name}.yaml", text)
+        self.server = self.project.serve()
+        for name in ("d", "small", "daily"):
+            harness.wait_until(lambda: self.server.request("GET", f"/api/v2/dags/{name}")[0] == 200, what=name)
+
+    def explain(self, dag, run=None, task=None):
+        path = f"/api/millrace/v1/dags/{dag}"
+        path += f"/dagRuns/{run}" if run else ""
+        path += f"/taskInstances/{task}" if task else ""
+        return self.server.get(path + "/explain")
+
+    def trigger(self, dag, run):
+        status, answer = self.server.request("POST", f"/api/v2/dags/{dag}/dagRuns", {"dag_run_id": run})
+        self.assertEqual(status, 200, answer)
+
+    def wait_state(self, dag, run, state):
+        harness.wait_until(lambda: self.server.get(f"/api/v2/dags/{dag}/dagRuns/{run}")["state"] == state, what=state)
+
+    def test_root_cause(self):
+        self.trigger("d", "r")
+        self.wait_state("d", "r", "failed")
+        third = self.explain("d", "r", "third")
+        self.assertEqual((third["subject"], third["state"]), ("task_instance", "upstream_failed"))
+        self.assertEqual([(one["task_id"], one["state"]) for one in third["because"]],
+                         [("third", "upstream_failed"), ("second", "upstream_failed"), ("first", "failed")])
+        self.assertEqual(third["because"][-1]["reason"], "exit code 7")
+        self.assertIn("millrace logs d r first --try 1", third["because"][-1]["log"])
+        self.assertEqual(third["waits_for"], [])
+        run = self.explain("d", "r")
+        self.assertEqual([one["task_id"] for one in run["because"]], ["first"])
+        self.assertTrue(run["since"])
+        told = self.project.command("explain", "d", "r", "third")
+        self.assertIn("exit code 7", told.stdout)
+        missing = self.project.command("explain", "d", "r", "nothing")
+        self.assertEqual(missing.returncode, 3, missing.stderr)
+
+    def test_current_causes(self):
+        self.trigger("small", "r")
+        self.trigger("small", "later")
+        states = lambda: [row["state"] for row in
+                          self.server.get("/api/v2/dags/small/dagRuns/r/taskInstances")["task_instances"]]
+        harness.wait_until(lambda: "running" in states(), what="a running task")
+        names = {row["state"]: row["task_id"] for row in
+                 self.server.get("/api/v2/dags/small/dagRuns/r/taskInstances")["task_instances"]}
+        self.assertEqual(names["running"], "one")
+        two = self.explain("small", "r", "two")
+        self.assertTrue(two["is_current"])
+        self.assertEqual(two["reason"], "pool_full: narrow 1/1")
+        self.assertEqual(two["waits_for"][0]["kind"], "pool")
+        after = self.explain("small", "r", "after")
+        self.assertEqual((after["waits_for"][0]["kind"], after["waits_for"][0]["what"]), ("upstream", "one (running)"))
+        later = self.explain("small", "later")
+        self.assertEqual((later["state"], later["reason"]), ("queued", "max_active_runs: 1/1"))
+        # The row still says what was in the way when the run was made; the answer is of now.
+        self.server.request("PATCH", "/api/v2/dags/small", {"is_paused": True})
+        later = self.explain("small", "later")
+        self.assertEqual((later["reason"], later["waits_for"][0]["kind"]), ("dag_paused", "pause"))
+        self.project.write("go", "")
+        self.wait_state("small", "r", "success")
+
+    def test_dag(self):
+        daily = self.explain("daily")
+        self.assertEqual((daily["state"], daily["max_active_runs"]), ("paused", 16))
+        self.assertIn("pause", [one["kind"] for one in daily["waits_for"]])
+        self.assertIn("paused", self.project.command("explain", "daily").stdout)
+        self.project.write("dags/daily.yaml", "dag_id: daily\ntasks: {a: {type: nonsense}}\n")
+        harness.wait_until(lambda: self.explain("daily")["import_error"], what="the import error")
+        self.assertIn("file", [one["kind"] for one in self.explain("daily")["waits_for"]])
+        self.assertEqual([one["kind"] for one in self.explain("d")["waits_for"]], ["trigger"])
+        os.unlink(self.project.path("dags/d.yaml"))
+        harness.wait_until(lambda: self.explain("d")["state"] == "stale", what="a stale DAG")
+
+
+if __name__ == "__main__":
+    unittest.main()
