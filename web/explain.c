@@ -264,29 +264,33 @@ static const struct task_row *write_chain(struct jw *w, const struct explain *al
 
 /* ---- task instances ---- */
 
+/* "Waits for a (running), b (none)"; nothing if no upstream is left to wait for. */
+static void describe_upstreams(const struct explain *all, const struct dag_task *spec,
+                               struct buf *out)
+{
+    for (uint32_t i = 0; spec != NULL && i < spec->upstream_count; i++) {
+        for (size_t k = 0; k < all->task_count; k++) {
+            const struct task_row *up = &all->tasks[k];
+            if (up->task == spec->upstream[i] && !task_state_is_final(up->state))
+                buf_printf(out, "%s%s (%s)", out->len == 0 ? "Waits for " : ", ", up->task_id,
+                           task_state_name(up->state));
+        }
+    }
+}
+
 /* One sentence. */
 static void describe(const struct explain *all, const struct task_row *row, struct buf *out)
 {
-    const struct dag_task *spec = spec_of(all, row);
     const char *reason = task_reason(all, row);
 
-    explain_state(row, spec, out);
     if (row->state == TASK_NONE && all->run.run.state == RUN_QUEUED) {
-        buf_clear(out);
         buf_add_text(out, "The run has not started");
         reason = run_reason(all);
-    } else if (row->state == TASK_NONE && spec != NULL) {
-        const char *separator = "";
-        for (uint32_t i = 0; i < spec->upstream_count; i++)
-            for (size_t k = 0; k < all->task_count; k++) {
-                const struct task_row *up = &all->tasks[k];
-                if (up->task != spec->upstream[i] || task_state_is_final(up->state))
-                    continue;
-                buf_printf(out, "%s%s (%s)", separator[0] == '\0' ? ": waits for " : separator,
-                           up->task_id, task_state_name(up->state));
-                separator = ", ";
-            }
+    } else if (row->state == TASK_NONE) {
+        describe_upstreams(all, spec_of(all, row), out);
     }
+    if (out->len == 0)
+        explain_state(row, spec_of(all, row), out);
     if (reason != NULL && row->state != TASK_SUCCESS)
         buf_printf(out, ": %s", reason);
 }

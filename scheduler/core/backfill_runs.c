@@ -124,25 +124,6 @@ static void insert_run(struct core *core, struct backfill *backfill,
     run_insert(core, run_new(core, entry, entry->current, &row), DECIDE_RUN_NEW, RUN_QUEUED);
 }
 
-/* Numbers of former tries stay taken: those of the same task, and those under the same index, whose
- * attempts share the new ones' keys. */
-static void continue_tries(struct run *run, const struct known_run *known)
-{
-    for (size_t i = 0; i < known->task_count; i++) {
-        const struct task_row *old = &known->tasks[i];
-        uint32_t same = dag_find_task(run->dag, str_from(old->task_id));
-        uint32_t places[2] = {old->task, same};
-        for (size_t k = 0; k < 2; k++) {
-            if (places[k] >= run->dag->task_count)
-                continue;
-            struct task *task = &run->tasks[places[k]];
-            if (task->try_number < old->try_number && !PLANTED(TRIES_BEGIN_ANEW))
-                task->try_number = old->try_number;
-            task->max_tries = task->try_number + task_spec(task)->retries;
-        }
-    }
-}
-
 /* The existing run is cleared and becomes the backfill's. */
 static void reset_run(struct core *core, struct backfill *backfill, const struct known_run *known,
                       const char *why)
@@ -162,7 +143,7 @@ static void reset_run(struct core *core, struct backfill *backfill, const struct
     row.is_forced = false;
     row.clear_number++;
     struct run *run = run_new(core, entry, entry->current, &row);
-    continue_tries(run, known);
+    run_continue_tries(run, known->tasks, known->task_count);
     const bool *keeps = backfill_keep_tasks(core, run, known);
     run_insert_reset(core, run, known->row.state, keeps,
                      reason_format(core, "backfill %lld: %s", (long long)backfill->row.id, why));

@@ -181,7 +181,7 @@ void run_insert(struct core *core, struct run *run, enum decision_kind kind, enu
 void run_insert_reset(struct core *core, struct run *run, enum run_state from, const bool *keeps,
                       const char *reason)
 {
-    const char *waits = why_queued(core, run);
+    const char *waits = run_why_queued(core, run);
 
     tell(core, run, DECIDE_RUN_RESET, from, waits != NULL ? waits : reason);
     core->out->items[core->out->count - 1].as.run.keeps = keeps;
@@ -342,7 +342,7 @@ void run_continue_tries(struct run *run, const struct task_row *tasks, size_t co
             if (places[k] >= run->dag->task_count)
                 continue;
             struct task *task = &run->tasks[places[k]];
-            if (task->try_number < tasks[i].try_number)
+            if (task->try_number < tasks[i].try_number && !PLANTED(TRIES_BEGIN_ANEW))
                 task->try_number = tasks[i].try_number;
             task->max_tries = task->try_number + task_spec(task)->retries;
         }
