@@ -179,6 +179,7 @@ static bool commit(struct sim *sim, const struct turn *turn)
         return false;
     }
     store(sim, turn);
+    storage_commit(sim);
     check_committed(sim);
     if (draw_chance(sim->draws, sim->knobs.crash_after_commit)) {
         sim_say(sim, "scheduler dies after the commit");
@@ -318,6 +319,7 @@ void loop_crash(struct sim *sim)
     decisions_clear(&sim->out);
     core_free(sim->core);
     sim->core = NULL;
+    storage_crash(sim);
     sim->inbox_count = 0;
     sim->core_up_at = sim->tick + draw_between(sim->draws, 1, 8);
     for (uint32_t i = 0; i < sim->worker_count; i++) {
@@ -351,7 +353,7 @@ struct core *loop_restore(struct sim *sim, uint64_t epoch)
     };
     struct core *core = core_new(&config);
 
-    rows_restore(&sim->rows, core);
+    storage_restore(sim, core);
     return core;
 }
 

@@ -11,6 +11,9 @@
 /* One world in so many is compared with the reference model instead. */
 #define PLAIN_WORLDS 8
 
+/* One in so many keeps its rows in SQLite, too. */
+#define STORE_WORLDS 100
+
 void sim_fail(struct sim *sim, const char *format, ...)
 {
     va_list args;
@@ -176,6 +179,7 @@ static void reset(struct sim *sim)
         free(sim->workers[i].jobs);
     HASH_CLEAR(hh, sim->tokens);
     HASH_CLEAR(hh, sim->tries);
+    storage_end(sim, true);
     decisions_release(&sim->out);
     core_free(sim->core);
     core_free(sim->shadow);
@@ -197,13 +201,17 @@ bool sim_run(struct sim *sim, struct draws *draws)
     sim->draws = draws;
     sim->failed = &failed;
     sim->hash = UINT64_C(0xCBF29CE484222325);
-    if (setjmp(failed) != 0)
+    if (setjmp(failed) != 0) {
+        storage_end(sim, false);
         return false;
+    }
     sim->is_plain = draw(draws, PLAIN_WORLDS) == 1;
     set_up(sim);
     if (sim->is_plain) {
         model_run(sim);
     } else {
+        if (draw(draws, STORE_WORLDS) == 1)
+            storage_open(sim);
         workers_sit_down(sim);
         chaos(sim);
         if (sim->last_tick == 0) {

@@ -22,6 +22,8 @@
 #include <setjmp.h>
 #include <uthash.h>
 
+struct store; /* scheduler/store/store.h */
+
 #define SIM_TICKS 300
 #define SIM_CALM_TICKS 4000 /* within which all must come to its end once faults stop */
 #define SIM_DAGS_MAX 4
@@ -191,6 +193,8 @@ struct sim {
     int64_t core_up_at;
     uint64_t epoch;
     struct rows rows;
+    struct store *store; /* the real one, too; NULL in most worlds */
+    char *folder;
     struct decisions out;
     struct event *inbox;
     size_t inbox_count;
@@ -306,6 +310,13 @@ void check_promises(struct sim *sim);
 void check_process(struct sim *sim, const struct token *token);
 /* check_end.c: once all is over. */
 void check_end(struct sim *sim);
+
+/* storage.c */
+void storage_open(struct sim *sim);
+void storage_commit(struct sim *sim);
+void storage_crash(struct sim *sim);
+void storage_restore(struct sim *sim, struct core *core); /* from the store, else from the rows */
+void storage_end(struct sim *sim, bool clean);
 
 /* model.c: instead of chaos and calm. */
 void model_run(struct sim *sim);
