@@ -143,6 +143,7 @@ static void set_version(struct core *core, struct dag_entry *entry, struct dag *
         retire_dag(core, entry->current);
     entry->current = dag_ref(dag);
     assets_subscribe(core, entry);
+    limits_version_changed(core, entry);
     entry->row.version_id = ++core->last_version_id;
     entry->row.version_number++;
     decision = decisions_add(core->out, DECIDE_VERSION);

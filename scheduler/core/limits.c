@@ -22,7 +22,14 @@ static bool waits_before(const struct heap_node *a, const struct heap_node *b)
                            HEAP_ENTRY_CONST(b, struct task, waiting));
 }
 
-/* How many there may be the DAG's current version says, or another one as long as it has not. */
+static int64_t max_now(const struct dag_entry *entry, const char *task_id)
+{
+    uint32_t task =
+        entry->current == NULL ? UINT32_MAX : dag_find_task(entry->current, str_from(task_id));
+
+    return task == UINT32_MAX ? 0 : entry->current->tasks[task].max_active_tis_per_dag;
+}
+
 static struct task_limit *find_limit(const struct run *run, const struct dag_task *spec)
 {
     struct dag_entry *entry = run->entry;
@@ -34,16 +41,21 @@ static struct task_limit *find_limit(const struct run *run, const struct dag_tas
     if (limit == NULL) {
         limit = mem_alloc(sizeof(*limit));
         limit->task_id = mem_strdup(spec->task_id);
+        limit->max = max_now(entry, limit->task_id);
         HASH_ADD_KEYPTR(hh, entry->limits, limit->task_id, strlen(limit->task_id), limit);
     }
-    if (limit->max == 0 || run->dag == entry->current)
-        limit->max = spec->max_active_tis_per_dag;
     return limit;
+}
+
+/* How many there may be the DAG's current version says, or else the run's own. */
+static int64_t most(const struct task_lot *lot)
+{
+    return lot->limit->max > 0 ? lot->limit->max : lot->max_of_dag;
 }
 
 static bool has_room(const struct task_lot *lot)
 {
-    return (lot->limit == NULL || lot->limit->active < lot->limit->max) &&
+    return (lot->limit == NULL || lot->limit->active < most(lot)) &&
            (lot->max == 0 || lot->active < lot->max);
 }
 
@@ -74,7 +86,7 @@ static void place_all(struct core *core, struct task_limit *limit)
     }
 }
 
-static struct task_lot *find_lot(struct core *core, struct task *task)
+static struct task_lot *find_lot(struct task *task)
 {
     struct run *run = task->run;
 
@@ -86,10 +98,9 @@ static struct task_lot *find_lot(struct core *core, struct task *task)
     lot = mem_alloc(sizeof(*lot));
     lot->tasks.before = waits_before;
     lot->max = task_spec(task)->max_active_tis_per_dagrun;
+    lot->max_of_dag = task_spec(task)->max_active_tis_per_dag;
     lot->limit = find_limit(run, task_spec(task));
     run->lots[task->index] = lot;
-    if (lot->limit != NULL)
-        place_all(core, lot->limit); /* it may be another number now */
     return lot;
 }
 
@@ -104,9 +115,17 @@ static void list(struct task_lot *lot)
     lot->is_listed = belongs;
 }
 
+void limits_version_changed(struct core *core, struct dag_entry *entry)
+{
+    for (struct task_limit *limit = entry->limits; limit != NULL; limit = limit->hh.next) {
+        limit->max = max_now(entry, limit->task_id);
+        place_all(core, limit);
+    }
+}
+
 void limits_push(struct core *core, struct task *task)
 {
-    struct task_lot *lot = find_lot(core, task);
+    struct task_lot *lot = find_lot(task);
 
     heap_push(&lot->tasks, &task->waiting);
     list(lot);
@@ -115,16 +134,16 @@ void limits_push(struct core *core, struct task *task)
 
 void limits_remove(struct core *core, struct task *task)
 {
-    struct task_lot *lot = find_lot(core, task);
+    struct task_lot *lot = find_lot(task);
 
     heap_remove(&lot->tasks, &task->waiting);
     list(lot);
     place(core, lot);
 }
 
-void limits_taken(struct core *core, struct task *task)
+void limits_taken(struct task *task)
 {
-    struct task_lot *lot = find_lot(core, task);
+    struct task_lot *lot = find_lot(task);
 
     heap_remove(&lot->tasks, &task->waiting);
     lot->scout = NULL;
@@ -135,14 +154,15 @@ void limits_count(struct core *core, struct task *task, int64_t by)
 {
     if (by == 0 || !limits_apply(task))
         return;
-    struct task_lot *lot = find_lot(core, task);
+    struct task_lot *lot = find_lot(task);
     struct task_limit *limit = lot->limit;
     bool had_room = limit == NULL || limit->active < limit->max;
     lot->active += by;
     if (limit != NULL)
         limit->active += by;
     place(core, lot);
-    if (limit != NULL && had_room != (limit->active < limit->max))
+    /* Without a number of the current version each run may have another one. */
+    if (limit != NULL && (limit->max == 0 || had_room != (limit->active < limit->max)))
         place_all(core, limit);
 }
 
@@ -152,9 +172,9 @@ const char *limits_why(struct core *core, const struct task *task)
 
     if (lot == NULL || has_room(lot))
         return NULL;
-    if (lot->limit != NULL && lot->limit->active >= lot->limit->max)
+    if (lot->limit != NULL && lot->limit->active >= most(lot))
         return reason_format(core, "max_active_tis_per_dag: %lld/%lld",
-                             (long long)lot->limit->active, (long long)lot->limit->max);
+                             (long long)lot->limit->active, (long long)most(lot));
     return reason_format(core, "max_active_tis_per_dagrun: %lld/%lld", (long long)lot->active,
                          (long long)lot->max);
 }

@@ -98,7 +98,7 @@ struct ready_queue {
 /* max_active_tis_per_dag of one task, and how many instances are active. */
 struct task_limit {
     char *task_id;
-    int64_t max;
+    int64_t max; /* as the DAG's current version says it; 0 = it says nothing */
     int64_t active;
     struct task_lot *lots; /* of runs in which instances wait */
     UT_hash_handle hh;     /* by task_id, in its dag_entry */
@@ -107,6 +107,7 @@ struct task_limit {
 /* The ready instances of a task with a limit, in one run. */
 struct task_lot {
     struct task_limit *limit; /* NULL = only the run's */
+    int64_t max_of_dag;       /* max_active_tis_per_dag, as the run's version says it */
     int64_t max;              /* max_active_tis_per_dagrun; 0 = no limit */
     int64_t active;
     struct heap tasks;

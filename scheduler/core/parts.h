@@ -243,8 +243,9 @@ void ready_dequeue(struct task *task);
 /* limits.c */
 bool limits_apply(const struct task *task);
 void limits_push(struct core *core, struct task *task);
+void limits_version_changed(struct core *core, struct dag_entry *entry);
 void limits_remove(struct core *core, struct task *task);
-void limits_taken(struct core *core, struct task *task); /* out of the run's ready ones */
+void limits_taken(struct task *task); /* out of the run's ready ones */
 void limits_count(struct core *core, struct task *task, int64_t by); /* active */
 const char *limits_why(struct core *core, const struct task *task);
 void limits_release(struct run *run);

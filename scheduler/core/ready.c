@@ -176,7 +176,7 @@ void ready_dispatch(struct core *core)
         struct ready_queue *queue = HEAP_ENTRY(heap_top(&best->queues), struct ready_queue, node);
         struct task *task = pop(queue);
         if (limits_apply(task))
-            limits_taken(core, task);
+            limits_taken(task);
         attempts_new(core, task, workers[best->slot]);
         tasks_settle(core); /* an attempt whose templates don't render has ended already */
     }
