@@ -147,13 +147,26 @@ static void tell_run(struct follow *follow, struct arena *arena,
     buf_release(&line);
 }
 
+/* A run of many tasks tells of failures alone: the others are not even read. */
+static bool read_changes(struct follow *follow, struct arena *arena, struct transition_view **ret,
+                         size_t *ret_count, struct err *err)
+{
+    if (follow->run != 0 && follow->counts.total > TASK_LINES_MAX)
+        return read_run_failures_after(follow->read, arena, follow->run, follow->seq, BATCH, ret,
+                                       ret_count, err);
+    return read_transitions_after(follow->read, arena, follow->seq, BATCH, ret, ret_count, err);
+}
+
 static bool tell_changes(struct follow *follow, struct arena *arena, struct err *err)
 {
     size_t count = BATCH;
+    int64_t last_seq = 0;
 
+    if (!read_last_seq(follow->read, &last_seq, err))
+        return false;
     while (count == BATCH) {
         struct transition_view *changes = NULL;
-        if (!read_transitions_after(follow->read, arena, follow->seq, BATCH, &changes, &count, err))
+        if (!read_changes(follow, arena, &changes, &count, err))
             return false;
         for (size_t i = 0; i < count; i++) {
             const struct transition_view *change = &changes[i];
@@ -167,26 +180,30 @@ static bool tell_changes(struct follow *follow, struct arena *arena, struct err 
                 tell_run(follow, arena, change);
         }
     }
+    follow->seq = last_seq;
     return true;
 }
 
 static bool look_at_run(struct follow *follow, struct arena *arena, struct err *err)
 {
     struct progress_counts *counts = &follow->counts;
-    struct task_row *tasks = NULL;
+    int64_t states[TASK_STATE_COUNT];
     struct run_view view = {0};
-    size_t count = 0;
 
     if (!read_run_by_row(follow->read, arena, follow->run, &view, err) ||
-        !read_run_tasks(follow->read, arena, follow->run, &tasks, &count, err))
+        !read_run_task_states(follow->read, follow->run, states, err))
         return false;
     (void)snprintf(follow->run_id, sizeof(follow->run_id), "%s", view.run.run_id);
-    *counts = (struct progress_counts){.total = (int64_t)count};
-    for (size_t i = 0; i < count; i++) {
-        counts->done += task_state_is_final(tasks[i].state);
-        counts->succeeded += tasks[i].state == TASK_SUCCESS;
-        counts->failed += task_state_is_failed(tasks[i].state);
-        counts->running += tasks[i].state == TASK_RUNNING;
+    *counts = (struct progress_counts){
+        .succeeded = states[TASK_SUCCESS],
+        .running = states[TASK_RUNNING],
+    };
+    for (size_t state = 0; state < TASK_STATE_COUNT; state++) {
+        counts->total += states[state];
+        if (task_state_is_final((enum task_state)state))
+            counts->done += states[state];
+        if (task_state_is_failed((enum task_state)state))
+            counts->failed += states[state];
     }
     follow->has_ended = run_state_is_final(view.run.state);
     follow->has_failed = view.run.state == RUN_FAILED;

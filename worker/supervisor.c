@@ -20,7 +20,7 @@
 /* More attempts than slots, so that a free slot never waits for the scheduler while attempts are
  * short; with long ones the scheduler makes no use of it. */
 #define BACKLOG(slots) (24 * (slots))
-#define SHARED_SLOTS 256
+#define SHARED_SLOTS 1024
 
 /* How many things are looked at, and how many callbacks made, at once. */
 #define LIGHT_SLOTS 8

@@ -213,6 +213,15 @@ bool read_last_seq(struct read *read, int64_t *ret, struct err *err);
 bool read_transitions_after(struct read *read, struct arena *arena, int64_t seq, int64_t limit,
                             struct transition_view **ret, size_t *ret_count, struct err *err);
 
+/* How many task instances of a run are in each state. */
+bool read_run_task_states(struct read *read, int64_t run, int64_t counts[TASK_STATE_COUNT],
+                          struct err *err);
+
+/* Those of a run to failed or up_for_retry. */
+bool read_run_failures_after(struct read *read, struct arena *arena, int64_t run, int64_t seq,
+                             int64_t limit, struct transition_view **ret, size_t *ret_count,
+                             struct err *err);
+
 /* The newest transitions of a run, in order. */
 bool read_run_transitions(struct read *read, struct arena *arena, int64_t run, int64_t limit,
                           struct transition_view **ret, size_t *ret_count, struct err *err);

@@ -181,6 +181,41 @@ bool read_run_tasks(struct read *read, struct arena *arena, int64_t run, struct 
     return ok;
 }
 
+struct state_count {
+    enum task_state state;
+    int64_t count;
+};
+
+static void fill_state_count(struct query *query, void *row)
+{
+    struct state_count *item = row;
+
+    item->state = TASK_NONE;
+    (void)task_state_parse(str_from(query_column_text(query, 0)), &item->state);
+    item->count = query_column(query, 1);
+}
+
+bool read_run_task_states(struct read *read, int64_t run, int64_t counts[TASK_STATE_COUNT],
+                          struct err *err)
+{
+    struct arena arena = {0};
+    struct query query;
+    void *items = NULL;
+    size_t count = 0;
+
+    query_init(&query, read, &arena);
+    query_add(&query, "SELECT state, COUNT(*) FROM task_instance WHERE run = ? GROUP BY state");
+    query_bind_int(&query, run);
+    bool ok = query_all(&query, sizeof(struct state_count), fill_state_count, &items, &count, err);
+    for (size_t i = 0; i < TASK_STATE_COUNT; i++)
+        counts[i] = 0;
+    for (size_t i = 0; ok && i < count; i++)
+        counts[((struct state_count *)items)[i].state] += ((struct state_count *)items)[i].count;
+    query_release(&query);
+    arena_release(&arena);
+    return ok;
+}
+
 static void fill_attempt(struct query *query, void *row)
 {
     struct attempt_row *attempt = row;
@@ -305,6 +340,27 @@ bool read_transitions_after(struct read *read, struct arena *arena, int64_t seq,
 
     query_init(&query, read, arena);
     query_add(&query, TRANSITION_COLUMNS " WHERE t.seq > ? ORDER BY t.seq LIMIT ?");
+    query_bind_int(&query, seq);
+    query_bind_int(&query, limit);
+    bool ok = query_all(&query, sizeof(**ret), fill_transition, &items, ret_count, err);
+    if (ok)
+        *ret = items;
+    query_release(&query);
+    return ok;
+}
+
+bool read_run_failures_after(struct read *read, struct arena *arena, int64_t run, int64_t seq,
+                             int64_t limit, struct transition_view **ret, size_t *ret_count,
+                             struct err *err)
+{
+    struct query query;
+    void *items = NULL;
+
+    query_init(&query, read, arena);
+    query_add(&query, TRANSITION_COLUMNS " WHERE t.run = ? AND t.seq > ?"
+                                         " AND t.to_state IN ('failed', 'up_for_retry')"
+                                         " ORDER BY t.seq LIMIT ?");
+    query_bind_int(&query, run);
     query_bind_int(&query, seq);
     query_bind_int(&query, limit);
     bool ok = query_all(&query, sizeof(**ret), fill_transition, &items, ret_count, err);
