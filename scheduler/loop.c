@@ -19,7 +19,7 @@
 /* A tick that decided nothing and is due again would spin: wait this long instead. */
 #define IDLE_TICK_MS 100
 
-#define CHECKPOINT_PAGES 1000
+#define CHECKPOINT_PAGES 4000
 #define CHECKPOINT_IDLE_MS 2000
 
 struct event *inbox_add(struct scheduler *scheduler, enum event_kind kind, json_t *document)

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "scheduler/store/latest.h"
+#include "scheduler/store/reserve.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -698,6 +699,7 @@ bool store_commit(struct store *store, const struct decisions *decisions, int64_
         needed = is_durable(&decisions->items[i]);
     if (!needed)
         return true;
+    reserve_ahead(store);
     latest_find(&commit.latest, decisions);
     bool ok = write_all(&commit, decisions);
     latest_release(&commit.latest);

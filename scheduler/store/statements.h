@@ -31,7 +31,9 @@ struct store {
     char instance[17];
     struct store_identity identity;
     int64_t last_seq;
-    int64_t wal_pages;
+    int64_t wal_pages;    /* not checkpointed */
+    int64_t wal_frames;   /* in the WAL when it was last written */
+    int64_t wal_reserved; /* its bytes that are there, frames or zeros */
     struct store_put *puts;
     size_t put_count;
     size_t put_capacity;

@@ -32,6 +32,7 @@ static int on_wal(void *context, sqlite3 *db, const char *name, int pages)
     (void)db;
     (void)name;
     store->wal_pages = pages;
+    store->wal_frames = pages;
     return SQLITE_OK;
 }
 

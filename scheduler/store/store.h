@@ -36,7 +36,7 @@ bool store_commit(struct store *store, const struct decisions *decisions, int64_
 /* The sequence number of the newest committed transition. */
 int64_t store_last_seq(const struct store *store);
 
-/* Checkpoints passively; called in an idle turn or when store_wal_pages() passes 1,000. */
+/* Checkpoints passively; called in an idle turn or when store_wal_pages() passes 4,000. */
 bool store_checkpoint(struct store *store, struct err *err);
 int64_t store_wal_pages(const struct store *store);
 
