@@ -35,9 +35,11 @@ enum option_flag {
     OPTION_REQUIRED = 1 << 0,
     OPTION_TEMPLATE = 1 << 1, /* strings may hold {{ … }}; non-string types take a template too */
     OPTION_NULLABLE = 1 << 2,
-    OPTION_ID = 1 << 3,        /* a string that must satisfy str_is_id() */
-    OPTION_OR_SINGLE = 1 << 4, /* STRINGS and SCALARS: one value stands for a list of one */
-    OPTION_OR_STRING = 1 << 5, /* OBJECT: a plain string is accepted too (kept as a string) */
+    OPTION_ID = 1 << 3,          /* a string that must satisfy str_is_id() */
+    OPTION_OR_SINGLE = 1 << 4,   /* STRINGS and SCALARS: one value stands for a list of one */
+    OPTION_OR_STRING = 1 << 5,   /* OBJECT: a plain string is accepted too (kept as a string) */
+    OPTION_IN_NODE = 1 << 6,     /* checked, but read from the node: a list's items are left out */
+    OPTION_NO_DEFAULTS = 1 << 7, /* MAP: defaults are not filled into its values */
 };
 
 struct option_table;

@@ -89,7 +89,8 @@ static const struct option task_options[] = {
      .doc = "What kind of task it is."},
     {.key = "with", .type = OPTION_ANY, .flags = OPTION_TEMPLATE | OPTION_NULLABLE,
      .doc = "The options of its kind."},
-    {.key = "depends_on", .type = OPTION_STRINGS, .flags = OPTION_OR_SINGLE, .fallback = "[]",
+    {.key = "depends_on", .type = OPTION_STRINGS, .flags = OPTION_OR_SINGLE | OPTION_IN_NODE,
+     .fallback = "[]",
      .doc = "The tasks it waits for; a group's name stands for all of it."},
     {.key = "when", .type = OPTION_SCALAR,
      .doc = "A condition: where it is false once its upstreams allow the task to start, the task "
@@ -185,7 +186,7 @@ static const struct option dag_options[] = {
     {.key = "params", .type = OPTION_MAP,
      .doc = "Values that templates read as params.x and a run's conf may replace. Each is "
             "{type, default, description}, or just the default."},
-    {.key = "tasks", .type = OPTION_MAP, .fields = &task_table,
+    {.key = "tasks", .type = OPTION_MAP, .flags = OPTION_NO_DEFAULTS, .fields = &task_table,
      .doc = "The tasks, by their task_id. Required, unless there are task_groups."},
     {.key = "task_groups", .type = OPTION_MAP, .fields = &group_table,
      .doc = "Tasks under a common name, which others can depend on as a whole, by their group_id. "
@@ -199,7 +200,8 @@ static const struct option group_options[] = {
      .doc = "The tasks and groups that those of its tasks wait for which wait for none of it."},
     {.key = "default_args", .type = OPTION_OBJECT, .fields = &default_args_table,
      .doc = "Options for its tasks, in place of the DAG's."},
-    {.key = "tasks", .type = OPTION_MAP, .flags = OPTION_REQUIRED, .fields = &task_table,
+    {.key = "tasks", .type = OPTION_MAP, .flags = OPTION_REQUIRED | OPTION_NO_DEFAULTS,
+     .fields = &task_table,
      .doc = "Its tasks, by their task_id."},
 };
 /* clang-format on */

@@ -318,34 +318,93 @@ static int64_t clamp_int32(int64_t value)
     return value > INT32_MAX ? INT32_MAX : value < INT32_MIN ? INT32_MIN : value;
 }
 
-/* Gives the tasks of one weight rule their totals, in one walk against the edges it adds along:
- * each task's set of relatives is the union of its neighbours and theirs. */
+/* The neighbours of a task on one side. */
+struct side {
+    const uint32_t *tasks;
+    uint32_t count;
+};
+
+static struct side side_of(const struct dag_task *task, bool is_down)
+{
+    return is_down ? (struct side){task->downstream, task->downstream_count}
+                   : (struct side){task->upstream, task->upstream_count};
+}
+
+/* A walk against the edges that weights are added along: each task's set of relatives is the union
+ * of its neighbours and theirs. A set lives until the last that needs it has it: of a DAG of 10,000
+ * tasks all of them would take 12 MB. */
+struct weighing {
+    struct dag *dag;
+    bool is_down;
+    bool is_uniform; /* all tasks weigh the same */
+    size_t words;    /* of a set */
+    uint64_t **sets; /* NULL = empty, or not needed any more */
+    uint32_t *wanted_by;
+};
+
+static uint64_t *relatives(struct weighing *w, uint32_t index)
+{
+    struct side next = side_of(&w->dag->tasks[index], w->is_down);
+
+    if (next.count == 0)
+        return NULL;
+    uint64_t *mine = mem_alloc_array(w->words, sizeof(*mine));
+    for (uint32_t k = 0; k < next.count; k++) {
+        uint32_t other = next.tasks[k];
+        const uint64_t *theirs = w->sets[other];
+        mine[other / 64] |= UINT64_C(1) << (other % 64);
+        for (size_t i = 0; theirs != NULL && i < w->words; i++)
+            mine[i] |= theirs[i];
+        if (--w->wanted_by[other] == 0) {
+            free(w->sets[other]);
+            w->sets[other] = NULL;
+        }
+    }
+    return mine;
+}
+
+static int64_t sum_of(const struct weighing *w, const uint64_t *set)
+{
+    int64_t total = 0;
+
+    for (size_t i = 0; set != NULL && i < w->words; i++) {
+        if (w->is_uniform)
+            total += __builtin_popcountll(set[i]) * w->dag->tasks[0].priority_weight;
+        for (uint64_t bits = w->is_uniform ? 0 : set[i]; bits != 0; bits &= bits - 1)
+            total += w->dag->tasks[i * 64 + (size_t)__builtin_ctzll(bits)].priority_weight;
+    }
+    return total;
+}
+
+/* Gives the tasks of one weight rule their totals. */
 static void weigh(struct dag *dag, const uint32_t *order, uint32_t count, enum weight_rule rule)
 {
-    bool is_down = rule == WEIGHT_RULE_DOWNSTREAM;
-    size_t words = (dag->task_count + 63u) / 64u;
-    uint64_t *sets = mem_alloc_array(dag->task_count * words, sizeof(*sets));
+    struct weighing w = {
+        .dag = dag,
+        .is_down = rule == WEIGHT_RULE_DOWNSTREAM,
+        .is_uniform = true,
+        .words = (dag->task_count + 63u) / 64u,
+        .sets = mem_alloc_array(dag->task_count, sizeof(uint64_t *)),
+        .wanted_by = mem_alloc_array(dag->task_count, sizeof(uint32_t)),
+    };
 
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t index = order[is_down ? count - 1 - i : i];
-        struct dag_task *task = &dag->tasks[index];
-        const uint32_t *next = is_down ? task->downstream : task->upstream;
-        uint32_t next_count = is_down ? task->downstream_count : task->upstream_count;
-        uint64_t *mine = sets + index * words;
-        int64_t total = task->priority_weight;
-        for (uint32_t k = 0; k < next_count; k++) {
-            mine[next[k] / 64] |= UINT64_C(1) << (next[k] % 64);
-            for (size_t w = 0; w < words; w++)
-                mine[w] |= sets[next[k] * words + w];
-        }
-        if (task->weight_rule != rule)
-            continue;
-        for (size_t w = 0; w < words; w++)
-            for (uint64_t bits = mine[w]; bits != 0; bits &= bits - 1)
-                total += dag->tasks[w * 64 + (size_t)__builtin_ctzll(bits)].priority_weight;
-        task->priority_weight_total = clamp_int32(total);
+    for (uint32_t i = 0; i < dag->task_count; i++) {
+        w.wanted_by[i] = side_of(&dag->tasks[i], !w.is_down).count;
+        w.is_uniform &= dag->tasks[i].priority_weight == dag->tasks[0].priority_weight;
     }
-    free(sets);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t index = order[w.is_down ? count - 1 - i : i];
+        struct dag_task *task = &dag->tasks[index];
+        uint64_t *mine = relatives(&w, index);
+        if (task->weight_rule == rule)
+            task->priority_weight_total = clamp_int32(task->priority_weight + sum_of(&w, mine));
+        if (w.wanted_by[index] > 0)
+            w.sets[index] = mine;
+        else
+            free(mine);
+    }
+    free(w.sets);
+    free(w.wanted_by);
 }
 
 void graph_weigh(struct dag_builder *b)

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static json_t *check_entries(const struct option_table *table, const struct node *map,
+                             struct position at, bool has_defaults, struct diags *diags);
 static json_t *check_value(const struct option *option, const struct node *node,
                            struct diags *diags);
 
@@ -197,8 +199,13 @@ static json_t *check_list(const struct option *option, enum option_type item,
         return list;
     }
     of_item.flags &= ~(unsigned)OPTION_OR_SINGLE;
-    for (size_t i = 0; i < node->item_count; i++)
-        (void)json_array_append_new(list, check_value(&of_item, node->items[i], diags));
+    for (size_t i = 0; i < node->item_count; i++) {
+        json_t *value = check_value(&of_item, node->items[i], diags);
+        if (option->flags & OPTION_IN_NODE)
+            json_decref(value);
+        else
+            (void)json_array_append_new(list, value);
+    }
     return list;
 }
 
@@ -237,7 +244,8 @@ static json_t *check_map(const struct option *option, const struct node *node, s
         if (option->fields == NULL)
             value = check_any(option, entry->value, diags);
         else if (entry->value->kind == NODE_MAP)
-            value = options_check(option->fields, entry->value, entry->value->at, diags);
+            value = check_entries(option->fields, entry->value, entry->value->at,
+                                  (option->flags & OPTION_NO_DEFAULTS) == 0, diags);
         else
             diag_add(diags, MR(BAD_VALUE), entry->value->at, NULL, "`%.*s` must be a map, not %s",
                      STR_ARG(entry->key), node_kind_name(entry->value->kind));
@@ -358,8 +366,9 @@ static json_t *check_value(const struct option *option, const struct node *node,
     return NULL;
 }
 
+/* Finds what is required and not there; `fills`: puts in the defaults of the rest. */
 static void fill_in(const struct option_table *table, const struct node *map, struct position at,
-                    json_t *result, struct diags *diags)
+                    json_t *fills, struct diags *diags)
 {
     for (size_t i = 0; i < table->count; i++) {
         const struct option *option = &table->options[i];
@@ -369,14 +378,14 @@ static void fill_in(const struct option_table *table, const struct node *map, st
             diag_add(diags, MR(MISSING_KEY), at,
                      arena_printf(diags->arena, "add `%s: …`: %s", option->key, option->doc),
                      "`%s` is missing in %s", option->key, table->name);
-        else if (option->fallback != NULL)
-            (void)json_object_set_new(result, option->key,
+        else if (option->fallback != NULL && fills != NULL)
+            (void)json_object_set_new(fills, option->key,
                                       json_loads(option->fallback, JSON_DECODE_ANY, NULL));
     }
 }
 
-json_t *options_check(const struct option_table *table, const struct node *map, struct position at,
-                      struct diags *diags)
+static json_t *check_entries(const struct option_table *table, const struct node *map,
+                             struct position at, bool has_defaults, struct diags *diags)
 {
     json_t *result = json_object();
 
@@ -393,6 +402,12 @@ json_t *options_check(const struct option_table *table, const struct node *map, 
             (void)json_object_set_new(result, option->key,
                                       check_value(option, map->entries[i].value, diags));
     }
-    fill_in(table, map, at, result, diags);
+    fill_in(table, map, at, has_defaults ? result : NULL, diags);
     return result;
+}
+
+json_t *options_check(const struct option_table *table, const struct node *map, struct position at,
+                      struct diags *diags)
+{
+    return check_entries(table, map, at, true, diags);
 }

@@ -10,11 +10,19 @@
 /* What one task's options come from: its own, then default_args with the table's defaults. */
 struct task_options {
     const struct node *node;
-    const json_t *own;
+    const json_t *own;    /* what it says itself: the table's defaults are not in it … */
+    const json_t *absent; /* … but here */
     const json_t *defaults;
     const struct node *group_node; /* default_args of its group, or NULL */
     const struct node *defaults_node;
 };
+
+static json_t *own(const struct task_options *o, const char *key)
+{
+    json_t *value = json_object_get(o->own, key);
+
+    return value != NULL ? value : json_object_get(o->absent, key);
+}
 
 static const json_t *pick(const struct task_options *o, const char *key)
 {
@@ -112,9 +120,9 @@ static void read_teardown(struct dag_builder *b, const struct task_options *o,
     const struct node *rule = node_get(o->node, "trigger_rule");
     const struct node *fails = node_get(o->node, "on_failure_fail_dagrun");
 
-    task->is_setup = json_is_true(json_object_get(o->own, "setup"));
+    task->is_setup = json_is_true(own(o, "setup"));
     task->is_teardown = node != NULL && !(node->kind == NODE_BOOL && !node->scalar.boolean);
-    task->on_failure_fail_dagrun = json_is_true(json_object_get(o->own, "on_failure_fail_dagrun"));
+    task->on_failure_fail_dagrun = json_is_true(own(o, "on_failure_fail_dagrun"));
     if (!task->is_teardown) {
         if (fails != NULL)
             diag_add(b->diags, MR(BAD_VALUE), fails->at, "add `teardown: true`, or take it out",
@@ -203,9 +211,9 @@ static const char *pick_text(struct dag_builder *b, const struct task_options *o
 /* The rest of what stands there is read once the edges are known. */
 static void read_expand(const struct task_options *o, struct dag_task *task)
 {
-    json_t *expand = json_object_get(o->own, "expand");
+    json_t *expand = own(o, "expand");
 
-    task->max_map_length = json_integer_value(json_object_get(o->own, "max_map_length"));
+    task->max_map_length = json_integer_value(own(o, "max_map_length"));
     if (json_is_object(expand))
         task->expand = json_incref(expand);
 }
@@ -218,7 +226,7 @@ static void read_task(struct dag_builder *b, uint32_t index, const struct task_o
 
     task->task_id = arena_str(arena, source->task_id).ptr;
     task->line = source->at.line;
-    task->doc = arena_strdup(arena, json_string_value(json_object_get(o->own, "doc")));
+    task->doc = arena_strdup(arena, json_string_value(own(o, "doc")));
     task->owner = pick_text(b, o, "owner");
     if (task->owner == NULL)
         task->owner = b->dag->owner;
@@ -271,7 +279,8 @@ static struct str full_id(struct dag_builder *b, const struct task_set *set, str
 
 void tasks_read_set(struct dag_builder *b, const struct task_set *set)
 {
-    struct task_options o = {.defaults = set->defaults,
+    struct task_options o = {.absent = b->absent,
+                             .defaults = set->defaults,
                              .group_node = set->defaults_node,
                              .defaults_node = node_get(b->root, "default_args")};
 
@@ -323,6 +332,7 @@ void tasks_read(struct dag_builder *b, const json_t *options)
         return;
     }
     json_t *fallbacks = options_check(&default_args_table, NULL, b->root->at, &ignored);
+    b->absent = options_check(&task_table, NULL, b->root->at, &ignored);
     const json_t *defaults = json_object_get(options, "default_args");
     struct task_set set = {.tasks = tasks,
                            .own = json_object_get(options, "tasks"),
@@ -335,5 +345,7 @@ void tasks_read(struct dag_builder *b, const json_t *options)
         tasks_read_set(b, &set);
     groups_read(b, options, set.defaults);
     json_decref(fallbacks);
+    json_decref(b->absent);
+    b->absent = NULL;
     diags_release(&ignored);
 }

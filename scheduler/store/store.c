@@ -56,7 +56,7 @@ static bool open_database(struct store *store, struct err *err)
                                  "PRAGMA mmap_size = 0;"
                                  "PRAGMA temp_store = MEMORY;"
                                  "PRAGMA trusted_schema = OFF;"
-                                 "PRAGMA cache_size = -16384;";
+                                 "PRAGMA cache_size = -8192;";
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 
     if (!pages_register(err))
