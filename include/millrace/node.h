@@ -28,14 +28,16 @@ struct node {
     struct position at;
     struct str text; /* scalars: as written, without quotes */
     union {
-        bool boolean;
-        int64_t integer;
-        double number;
-    } scalar;
-    struct node **items; /* lists */
-    size_t item_count;
-    struct node_entry *entries; /* maps, in file order, keys unique */
-    size_t entry_count;
+        union {
+            bool boolean;
+            int64_t integer;
+            double number;
+        } scalar;
+        struct node **items;        /* lists */
+        struct node_entry *entries; /* maps, in file order, keys unique */
+    };
+    uint32_t item_count;  /* 0 unless a list */
+    uint32_t entry_count; /* 0 unless a map */
 };
 
 /* The value under `key` of a map, or NULL (also when `map` is NULL or no map). */

@@ -296,7 +296,7 @@ static void drop_doubled_keys(struct builder *b, struct node *map)
     for (size_t i = 0; i < map->entry_count; i++)
         if (map->entries[i].value != NULL)
             map->entries[kept++] = map->entries[i];
-    map->entry_count = kept;
+    map->entry_count = (uint32_t)kept;
 }
 
 static bool on_event(struct builder *b, const yaml_event_t *event)

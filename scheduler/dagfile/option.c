@@ -193,7 +193,7 @@ static json_t *check_list(const struct option *option, enum option_type item,
     bool may_be_map = item == OPTION_OBJECT || item == OPTION_TAGGED;
     if (node->kind == NODE_NULL || (node->kind == NODE_MAP && !may_be_map))
         return wrong_type(option, node, diags);
-    list = json_array();
+    list = option->flags & OPTION_IN_NODE ? NULL : json_array();
     if (node->kind != NODE_LIST) {
         (void)json_array_append_new(list, check_value(&of_item, node, diags));
         return list;
