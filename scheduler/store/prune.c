@@ -77,9 +77,9 @@ static bool first_noted(struct store *store, int64_t *ret, struct err *err)
 /* What hangs on the run, table by table, until the step has done enough; then the note. */
 static bool remove_rows(struct store *store, struct prune *prune, int64_t run, struct err *err)
 {
-    static const enum statement tables[] = {STATEMENT_PRUNE_TRANSITIONS, STATEMENT_PRUNE_ATTEMPTS,
-                                            STATEMENT_PRUNE_TASKS, STATEMENT_PRUNE_USES,
-                                            STATEMENT_PRUNE_CALLBACKS};
+    static const enum statement tables[] = {
+        STATEMENT_PRUNE_TRANSITIONS, STATEMENT_PRUNE_ATTEMPTS,  STATEMENT_PRUNE_TASKS,
+        STATEMENT_PRUNE_USES,        STATEMENT_PRUNE_CALLBACKS, STATEMENT_PRUNE_ASSET_EVENTS};
     int64_t left = ROWS_MAX;
 
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {

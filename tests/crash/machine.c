@@ -788,8 +788,8 @@ static bool see_run(void *context, const struct run_row *row, const struct versi
 
 bool state_fingerprint(const char *state_folder, uint64_t *ret, struct err *err)
 {
+    (void)sqlite3_auto_extension((void (*)(void))on_connection);
     struct store *store = store_open(state_folder, err);
-
     if (store == NULL)
         return false;
     bool ok = store_load_dags(store, NULL, see_dag, NULL, err) &&

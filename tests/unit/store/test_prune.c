@@ -202,6 +202,19 @@ static void test_whether_files_of_a_run_are_of_use(void **context)
     assert_true(!gone && !over); /* of a former life of the state folder */
 }
 
+/* A new table of what runs have is either removed with them (prune.c) or named here. */
+static void test_every_table_that_names_runs_is_known(void **context)
+{
+    (void)context;
+    assert_int_equal(
+        query("SELECT count(*) FROM sqlite_schema s JOIN pragma_table_info(s.name) c"
+              " WHERE s.type = 'table' AND c.name = 'run' AND s.name NOT IN"
+              "  ('transition', 'attempt', 'task_instance', 'dataset_use', 'pruned',"
+              "   'run_asset_event', 'callback',"
+              "   'asset_event', 'dataset')"), /* the history of assets, which outlives runs */
+        0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -212,6 +225,7 @@ int main(void)
         TEST(test_a_pass_that_was_cut_off_is_gone_on_with),
         TEST(test_old_idempotency_keys_go),
         TEST(test_whether_files_of_a_run_are_of_use),
+        TEST(test_every_table_that_names_runs_is_known),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
