@@ -309,8 +309,17 @@ static void flush(struct peer *peer)
         peer_cut_off(peer);
         return;
     }
+    /* At once where the peer has room, which it nearly always has. */
+    uv_buf_t bytes = uv_buf_init(peer->out.ptr, (unsigned)peer->out.len);
+    int done = uv_try_write(stream, &bytes, 1);
+    if (done > 0)
+        buf_consume(&peer->out, (size_t)done);
+    if (peer->out.len == 0) {
+        peer->unread = 0;
+        return;
+    }
     struct writing *writing = mem_alloc(sizeof(*writing));
-    uv_buf_t bytes = uv_buf_init(NULL, (unsigned)peer->out.len);
+    bytes.len = peer->out.len;
     writing->bytes = buf_take(&peer->out);
     bytes.base = writing->bytes;
     writing->request.data = writing;

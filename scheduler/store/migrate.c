@@ -74,20 +74,22 @@ static bool execute(sqlite3 *db, const char *sql, struct err *err)
     return err_set(err, ERR_IO, "%s", sqlite3_errmsg(db));
 }
 
-static bool apply(sqlite3 *db, const char *sql, size_t number, struct err *err)
+/* The migrations `first` to `last`, in one transaction. */
+static bool apply(sqlite3 *db, const char *const *migrations, size_t first, size_t last,
+                  struct err *err)
 {
     struct buf mark = {0};
 
-    buf_printf(&mark, "PRAGMA user_version = %zu; PRAGMA application_id = %d; COMMIT", number,
+    buf_printf(&mark, "PRAGMA user_version = %zu; PRAGMA application_id = %d; COMMIT", last,
                STORE_APPLICATION_ID);
-    bool ok = execute(db, "BEGIN IMMEDIATE", err) && execute(db, sql, err) &&
-              execute(db, buf_text(&mark), err);
+    bool ok = execute(db, "BEGIN IMMEDIATE", err);
+    for (size_t number = first; ok && number <= last; number++)
+        ok = execute(db, migrations[number - 1], err) || err_wrap(err, "migration %zu", number);
+    ok = ok && execute(db, buf_text(&mark), err);
     buf_release(&mark);
-    if (!ok) {
+    if (!ok)
         (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
-        return err_wrap(err, "migration %zu", number);
-    }
-    return true;
+    return ok;
 }
 
 static bool check_identity(sqlite3 *db, const char *path, size_t count, int64_t *ret_version,
@@ -122,8 +124,11 @@ bool store_migrate(sqlite3 *db, const char *path, const char *const *migrations,
         return false;
     if (version > 0 && version < (int64_t)count && !back_up(db, path, count, err))
         return false;
+    /* A new database is made at once; one that holds something goes from version to version. */
+    if (version == 0)
+        return apply(db, migrations, 1, count, err) || err_wrap(err, "%s", path);
     for (size_t number = (size_t)version + 1; number <= count; number++)
-        if (!apply(db, migrations[number - 1], number, err))
+        if (!apply(db, migrations, number, number, err))
             return err_wrap(err, "%s", path);
     return true;
 }
