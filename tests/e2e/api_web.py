@@ -110,7 +110,7 @@ def make_state(state):
     insert(db, "backfill", id=1, dag_id="churn", from_date=START, to_date=START + 19 * DAY, run_backwards=0,
            is_paused=0, reprocess="none", max_active_runs=4, conf="{}", created_at=START, updated_at=START,
            completed_at=None, cursor=START + 10 * DAY, total=20, made=10, skipped=2, succeeded=9, failed=1,
-           cancelled=0)
+           cancelled=0, pace=30 * 10**6)
     insert(db, "import_error", id=1, file="broken.yaml", at=START, report="error[MR0107]: unknown task",
            findings='[{"code": "MR0107"}]')
     insert(db, "pool", name="default_pool", slots=128, description="Default pool")
@@ -462,7 +462,8 @@ class Read(WebCase):
         progress = self.get("/api/millrace/v1/backfills/1/progress")
         self.assertEqual([progress[k] for k in ("total", "succeeded", "failed", "skipped", "remaining")],
                          [20, 9, 1, 2, 8])
-        self.assertAlmostEqual(progress["eta_seconds"], 8 / progress["runs_per_second"])
+        self.assertAlmostEqual(progress["runs_per_second"], 1 / 30)
+        self.assertAlmostEqual(progress["eta_seconds"], 8 * 30)
         summary = self.get("/api/millrace/v1/runs-summary")["dags"]
         self.assertEqual([(dag["dag_id"], len(dag["runs"])) for dag in summary], [("churn", 12), ("train", 0)])
         document = self.get("/openapi.json")
