@@ -22,6 +22,7 @@ struct backfill_options {
     bool upstream;
     bool downstream;
     bool run_backwards;
+    bool force;
     bool dry_run;
     bool wait;
 };
@@ -185,11 +186,11 @@ static json_t *create_body(struct remote *remote, const json_t *dag, struct err 
                                   : json_get_int(dag, "max_active_runs", 10);
     const char *reprocess = options->reprocess == NULL ? "none" : options->reprocess;
     json_t *body = json_pack(
-        "{s:s, s:s, s:s, s:o, s:s, s:I, s:b, s:b, s:b, s:s}", "dag_id", remote->positional[0],
+        "{s:s, s:s, s:s, s:o, s:s, s:I, s:b, s:b, s:b, s:b, s:s}", "dag_id", remote->positional[0],
         "from_date", from, "to_date", to, "dag_run_conf", conf, "reprocess_behavior", reprocess,
         "max_active_runs", (json_int_t)max_active_runs, "run_backwards", options->run_backwards,
-        "upstream", options->upstream, "downstream", options->downstream, "on_failure",
-        options->on_failure == NULL ? "continue" : options->on_failure);
+        "upstream", options->upstream, "downstream", options->downstream, "force", options->force,
+        "on_failure", options->on_failure == NULL ? "continue" : options->on_failure);
     if (options->tasks.count == 0)
         return body;
     json_t *tasks = json_array();
@@ -435,6 +436,7 @@ static int backfill_main(int argc, char **argv)
         {"upstream",           0,   ARG_FLAG, &options.upstream       },
         {"downstream",         0,   ARG_FLAG, &options.downstream     },
         {"on-failure",         0,   ARG_TEXT, &options.on_failure     },
+        {"force",              0,   ARG_FLAG, &options.force          },
         {"dry-run",            0,   ARG_FLAG, &options.dry_run        },
         {"wait",               'w', ARG_FLAG, &options.wait           },
     };
@@ -451,7 +453,7 @@ const struct command backfill_command = {
         "                         [--reprocess none|missing|failed|completed|stale]\n"
         "                         [-t TASK]... [--upstream] [--downstream] [--run-backwards]\n"
         "                         [--on-failure continue|stop] [--conf JSON] [-p NAME=VALUE]...\n"
-        "                         [--dry-run] [--wait]\n"
+        "                         [--force] [--dry-run] [--wait]\n"
         "       millrace backfill list DAG\n"
         "       millrace backfill show|watch|pause|resume|cancel ID\n"
         "       millrace backfill retry ID [--wait]\n"
@@ -465,9 +467,9 @@ const struct command backfill_command = {
         "  left as they are. --on-failure stop pauses it after the first failed run; `resume` "
         "goes\n"
         "  on, `retry` makes what failed again, also when it has completed. --max-active-runs is\n"
-        "  the DAG's unless given. --wait and `watch` show a progress bar and end with exit code "
-        "6\n"
-        "  if a run failed; interrupting them cancels nothing.\n\n"
+        "  the DAG's unless given. --force lets tasks work again whose output is there and\n"
+        "  unchanged. --wait and `watch` show a progress bar and end with exit code 6 if a run\n"
+        "  failed; interrupting them cancels nothing.\n\n"
         "  --server URL   the server, where it is not the one of this folder\n"
         "  --state DIR    the state folder that names the server\n"
         "  -o FORMAT      table (on a terminal), tsv (in a pipe) or json\n\n"

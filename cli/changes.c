@@ -33,6 +33,7 @@ void changes_args(struct arg *args, struct change_options *options)
         {"only-failed",    'f', ARG_FLAG, &options->only_failed },
         {"only-running",   0,   ARG_FLAG, &options->only_running},
         {"latest-version", 0,   ARG_FLAG, &options->latest      },
+        {"force",          0,   ARG_FLAG, &options->force       },
         {"dry-run",        'n', ARG_FLAG, &options->dry_run     },
     };
 
@@ -88,12 +89,12 @@ int changes_clear(struct remote *remote, const struct change_options *options, c
                   int count)
 {
     struct buf path = {0};
-    json_t *body = json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b}", "dag_run_id",
-                             remote->positional[1], "dry_run", options->dry_run, "only_failed",
-                             options->only_failed, "only_running", options->only_running,
-                             "include_upstream", options->upstream, "include_downstream",
-                             options->downstream, "include_past", options->past, "include_future",
-                             options->future, "run_on_latest_version", options->latest);
+    json_t *body = json_pack(
+        "{s:s, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b}", "dag_run_id", remote->positional[1],
+        "dry_run", options->dry_run, "only_failed", options->only_failed, "only_running",
+        options->only_running, "include_upstream", options->upstream, "include_downstream",
+        options->downstream, "include_past", options->past, "include_future", options->future,
+        "run_on_latest_version", options->latest, "force", options->force);
 
     if (count > 0)
         (void)json_object_set_new(body, "task_ids", task_list(tasks, count));

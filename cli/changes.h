@@ -13,11 +13,12 @@ struct change_options {
     bool only_failed;
     bool only_running;
     bool latest;
+    bool force;
     bool dry_run;
 };
 
 /* How many rows changes_args() fills. */
-#define CHANGE_ARGS_COUNT 8
+#define CHANGE_ARGS_COUNT 9
 
 /* Fills the options that ask for these into a table of arguments. */
 void changes_args(struct arg *args, struct change_options *options);
@@ -27,6 +28,7 @@ void changes_args(struct arg *args, struct change_options *options);
     "  -d, --downstream  also all that depends on the tasks; -u, --upstream: all they depend on\n" \
     "  --past, --future  the same tasks in all earlier, or later, runs by logical date\n"          \
     "  -f, --only-failed, --only-running   of these tasks\n"                                       \
+    "  --force           clear: tasks work again whose output is there and unchanged\n"            \
     "  -n, --dry-run     only list what would be changed\n"
 
 /* Clears tasks of the run DAG RUN; without tasks all of it. */

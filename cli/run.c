@@ -35,10 +35,11 @@ json_t *run_command_document(const struct run_plan *plan)
         return json_pack("{s:s, s:s, s:O, s:b, s:s}", "command", "trigger", "dag_id",
                          plan->dag->dag_id, "conf", plan->conf, "force", plan->force,
                          "triggered_by", "cli");
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:O}", "command", "backfill_create", "dag_id",
-                     plan->dag->dag_id, "from", (json_int_t)plan->from_us, "to",
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:O}", "command", "backfill_create",
+                     "dag_id", plan->dag->dag_id, "from", (json_int_t)plan->from_us, "to",
                      (json_int_t)plan->to_us, "max_active_runs", (json_int_t)plan->max_active_runs,
-                     "reprocess", reprocess_name(plan->reprocess), "conf", plan->conf);
+                     "reprocess", reprocess_name(plan->reprocess), "force", plan->force, "conf",
+                     plan->conf);
 }
 
 static int64_t find_backfill(struct read *read, struct arena *arena, const struct run_plan *plan,

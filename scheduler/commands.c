@@ -186,7 +186,9 @@ static bool read_backfill_create(struct reader *reader, struct event *event)
         read_bool(reader, "run_backwards", &create->run_backwards) &&
         read_tasks(reader, &create->tasks) && read_bool(reader, "upstream", &create->upstream) &&
         read_bool(reader, "downstream", &create->downstream) &&
-        read_on_failure(reader, &create->on_failure) && read_object(reader, "conf", &create->conf);
+        read_on_failure(reader, &create->on_failure) &&
+        read_bool(reader, "force", &create->is_forced) &&
+        read_object(reader, "conf", &create->conf);
     if (!ok)
         return false;
     if (create->max_active_runs < 1)

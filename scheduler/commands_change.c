@@ -64,6 +64,7 @@ bool read_clear(struct reader *reader, struct event *event)
     return read_runs(reader, change) && read_tasks(reader, change) &&
            read_bool(reader, "keep_runs", &change->keep_runs) &&
            read_bool(reader, "on_latest_version", &change->on_latest_version) &&
+           read_bool(reader, "force", &change->is_forced) &&
            read_bool(reader, "refuse_running", &change->refuse_running);
 }
 

@@ -17,19 +17,20 @@ static const struct field airflow_fields[] = {
 };
 
 static const struct field own_fields[] = {
-    {.name = "dag_id",             .type = FIELD_STRING,  .flags = FIELD_REQUIRED,  .max = 250},
-    {.name = "from_date",                            .type = FIELD_TIME,                               .flags = FIELD_REQUIRED         },
-    {.name = "to_date",                            .type = FIELD_TIME,                                 .flags = FIELD_REQUIRED  },
-    {.name = "run_backwards",                            .type = FIELD_BOOL                          },
-    {.name = "dag_run_conf",       .type = FIELD_OBJECT,  .flags = FIELD_NULLABLE   },
-    {.name = "reprocess_behavior", .type = FIELD_CHOICE,  .choices = own_reprocess },
-    {.name = "max_active_runs",    .type = FIELD_INT,     .min = 1, .max = 100000},
-    {.name = "tasks",                            .type = FIELD_LIST,                                   .flags = FIELD_NULLABLE                },
-    {.name = "upstream",                            .type = FIELD_BOOL                               },
-    {.name = "downstream",         .type = FIELD_BOOL   },
-    {.name = "on_failure",        .type = FIELD_CHOICE, .choices = on_failure             },
-    {.name = "limit",           .type = FIELD_INT,              .min = 1,.max = 1000},
-    {.name = "after",              .type = FIELD_TIME,    .flags = FIELD_NULLABLE                        },
+    {.name = "dag_id",             .type = FIELD_STRING,    .flags = FIELD_REQUIRED,  .max = 250},
+    {.name = "from_date",                            .type = FIELD_TIME,                                 .flags = FIELD_REQUIRED           },
+    {.name = "to_date",                            .type = FIELD_TIME,                                   .flags = FIELD_REQUIRED  },
+    {.name = "run_backwards",                            .type = FIELD_BOOL                            },
+    {.name = "dag_run_conf",       .type = FIELD_OBJECT,    .flags = FIELD_NULLABLE     },
+    {.name = "reprocess_behavior", .type = FIELD_CHOICE,    .choices = own_reprocess },
+    {.name = "max_active_runs",    .type = FIELD_INT,       .min = 1, .max = 100000},
+    {.name = "tasks",                            .type = FIELD_LIST,                                     .flags = FIELD_NULLABLE                },
+    {.name = "upstream",                            .type = FIELD_BOOL                                 },
+    {.name = "downstream",         .type = FIELD_BOOL     },
+    {.name = "on_failure",        .type = FIELD_CHOICE,   .choices = on_failure               },
+    {.name = "force",          .type = FIELD_BOOL                       },
+    {.name = "limit",                    .type = FIELD_INT,                                .min = 1,.max = 1000},
+    {.name = "after",          .type = FIELD_TIME, .flags = FIELD_NULLABLE                        },
 };
 
 /* The DAG a body names; 404 if there is none. */

@@ -72,7 +72,8 @@ static void done(struct web *web, struct request *request, const struct link_ans
 /* The command that a checked body asks for; what it leaves out is the scheduler's default. */
 static json_t *create_command(const json_t *body, const char *dag_id)
 {
-    static const char *const as_they_are[] = {"tasks", "upstream", "downstream", "on_failure"};
+    static const char *const as_they_are[] = {"tasks", "upstream", "downstream", "on_failure",
+                                              "force"};
     json_t *command =
         json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:b}", "command", "backfill_create", "dag_id",
                   dag_id, "from", (json_int_t)body_time(body, "from_date"), "to",

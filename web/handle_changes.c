@@ -153,6 +153,7 @@ static json_t *clear_command(const struct change_plan *plan, const json_t *body)
     (void)json_object_set_new(command, "on_latest_version",
                               json_boolean(json_get_bool(body, "run_on_latest_version", false)));
     (void)json_object_set_new(command, "refuse_running", json_boolean(plan->refuse_running));
+    (void)json_object_set_new(command, "force", json_boolean(json_get_bool(body, "force", false)));
     return command;
 }
 
@@ -173,6 +174,7 @@ void handle_tasks_clear(struct web *web, struct request *request)
         {.name = "include_past",                        .type = FIELD_BOOL  },
         {.name = "run_on_latest_version",                        .type = FIELD_BOOL             },
         {.name = "prevent_running_task",                        .type = FIELD_BOOL              },
+        {.name = "force",                        .type = FIELD_BOOL    },
     };
     struct change_plan *plan = new_plan(request, CHANGE_CLEAR);
 
@@ -201,6 +203,7 @@ void handle_run_clear(struct web *web, struct request *request)
         {.name = "dry_run",               .type = FIELD_BOOL},
         {.name = "only_failed",           .type = FIELD_BOOL},
         {.name = "run_on_latest_version", .type = FIELD_BOOL},
+        {.name = "force",                 .type = FIELD_BOOL},
     };
     struct change_plan *plan = new_plan(request, CHANGE_CLEAR);
 

@@ -208,6 +208,7 @@ void view_backfill_own(struct jw *w, const struct backfill_row *row)
     jw_kv_raw(w, "tasks", row->tasks);
     jw_kv_bool(w, "upstream", row->upstream);
     jw_kv_bool(w, "downstream", row->downstream);
+    jw_kv_bool(w, "force", row->is_forced);
 }
 
 void view_backfill(struct jw *w, const struct backfill_row *row)

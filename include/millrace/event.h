@@ -105,6 +105,7 @@ struct event_backfill_create {
     bool upstream;
     bool downstream;
     enum on_failure on_failure;
+    bool is_forced; /* no unchanged output stands for the work of its runs */
 };
 
 enum backfill_action {
@@ -144,6 +145,7 @@ struct event_change {
     struct task_choice tasks;   /* of CLEAR and MARK_TASKS */
     bool keep_runs;             /* CLEAR: runs that are over stay so */
     bool on_latest_version;     /* CLEAR: a whole run, by the DAG's current version */
+    bool is_forced;             /* CLEAR: no unchanged output stands for the work */
     bool refuse_running;        /* CLEAR: a conflict if one of the tasks is running */
     enum task_state task_state; /* MARK_TASKS: success, failed or skipped */
     bool is_cancel;             /* MARK_*: to failed, and only what is not over */

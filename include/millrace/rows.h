@@ -166,6 +166,7 @@ struct backfill_row {
     bool upstream;     /* and what is upstream, or downstream, of them */
     bool downstream;
     enum on_failure on_failure;
+    bool is_forced;           /* its runs are */
     const char *pause_reason; /* it paused itself because of this; NULL = a person did */
     int64_t created_at_us;
     int64_t updated_at_us;

@@ -101,6 +101,7 @@ void backfill_create(struct core *core, const struct event *event)
         .upstream = create->upstream,
         .downstream = create->downstream,
         .on_failure = create->on_failure,
+        .is_forced = create->is_forced,
         .created_at_us = core->now_us,
         .total = total,
         .paced_at_us = core->now_us,

@@ -116,6 +116,7 @@ static void insert_run(struct core *core, struct backfill *backfill,
         .run_after_us = interval->end_us,
         .queued_at_us = core->now_us,
         .backfill_id = backfill->row.id,
+        .is_forced = backfill->row.is_forced,
         .conf = backfill->row.conf,
     };
 
@@ -140,7 +141,7 @@ static void reset_run(struct core *core, struct backfill *backfill, const struct
     row.queued_at_us = core->now_us;
     row.started_at_us = row.ended_at_us = 0;
     row.doom = NULL;
-    row.is_forced = false;
+    row.is_forced = backfill->row.is_forced;
     row.clear_number++;
     struct run *run = run_new(core, entry, entry->current, &row);
     run_continue_tries(run, known->tasks, known->task_count);

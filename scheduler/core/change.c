@@ -104,6 +104,7 @@ static int64_t reset_run(struct core *core, const struct event *event, const str
     row.doom = NULL;
     row.clear_number++;
     row.backfill_id = 0;
+    row.is_forced = event->as.change.is_forced;
     if (event->as.change.note != NULL)
         row.note = event->as.change.note;
     struct run *run = run_new(core, entry, entry->current, &row);
@@ -206,8 +207,12 @@ static int64_t clear_run(struct core *core, struct run *run, const struct event 
 
     if (change->note != NULL)
         run_set_note(core, run, change->note);
-    if (is_again)
+    if (is_again) {
+        run->row.is_forced = change->is_forced;
         run_requeue(core, run);
+    } else if (change->is_forced && !run_state_is_final(run->row.state)) {
+        run_force(core, run);
+    }
     int64_t count = visit_tasks(core, run, event, clear_task);
     if (is_again) {
         run_enqueue(core, run);

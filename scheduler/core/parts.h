@@ -74,6 +74,7 @@ void run_requeue(struct core *core, struct run *run);
 void run_continue_tries(struct run *run, const struct task_row *tasks, size_t count);
 void run_set_state(struct core *core, struct run *run, enum run_state state, const char *reason);
 void run_set_note(struct core *core, struct run *run, const char *note);
+void run_force(struct core *core, struct run *run); /* from now on */
 void run_forget_if_over(struct core *core, struct run *run);
 bool run_known_by_name(const struct core *core, const char *dag_id, const char *run_id);
 bool run_known_by_date(const struct core *core, const char *dag_id, int64_t logical_date_us);

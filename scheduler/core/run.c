@@ -366,11 +366,24 @@ void run_set_state(struct core *core, struct run *run, enum run_state state, con
         backfill_run_changed(core, backfill, from, state);
 }
 
+static void tell_same_state(struct core *core, const struct run *run)
+{
+    tell(core, run, DECIDE_RUN, run->row.state,
+         run->row.state == RUN_QUEUED ? run_why_queued(core, run) : run->row.reason);
+}
+
 void run_set_note(struct core *core, struct run *run, const char *note)
 {
     run->row.note = arena_strdup(&run->arena, note);
-    tell(core, run, DECIDE_RUN, run->row.state,
-         run->row.state == RUN_QUEUED ? run_why_queued(core, run) : run->row.reason);
+    tell_same_state(core, run);
+}
+
+void run_force(struct core *core, struct run *run)
+{
+    if (run->row.is_forced)
+        return;
+    run->row.is_forced = true;
+    tell_same_state(core, run);
 }
 
 void run_stop_tasks(struct core *core, struct run *run, const char *reason)

@@ -135,6 +135,7 @@ static bool update_run(struct commit *commit, const struct run_row *row)
     bind_text(&bind, triggered_by_name(row->triggered_by));
     bind_text(&bind, row->doom);
     bind_int(&bind, row->deadlines_missed);
+    bind_int(&bind, row->is_forced);
     return bind_run_one(&bind, commit->err);
 }
 
@@ -424,6 +425,7 @@ static bool write_backfill(struct commit *commit, const struct backfill_row *row
     bind_time(&bind, row->retry_cursor_us);
     bind_int(&bind, row->pace_us);
     bind_time(&bind, row->paced_at_us);
+    bind_int(&bind, row->is_forced);
     return bind_run(&bind, commit->err);
 }
 

@@ -145,6 +145,7 @@ static bool read_backfill(struct columns *columns, struct backfill_row *row, str
     row->retry_cursor_us = column_int(columns);
     row->pace_us = column_int(columns);
     row->paced_at_us = column_int(columns);
+    row->is_forced = column_bool(columns);
     return true;
 }
 

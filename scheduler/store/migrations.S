@@ -16,4 +16,5 @@ store_migration_\number:
     migration 7, "scheduler/store/migration_7.sql"
     migration 8, "scheduler/store/migration_8.sql"
     migration 9, "scheduler/store/migration_9.sql"
+    migration 10, "scheduler/store/migration_10.sql"
     .section .note.GNU-stack, "", @progbits

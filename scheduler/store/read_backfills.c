@@ -13,7 +13,7 @@ static struct str word(const struct query *query, int column)
     "SELECT id, dag_id, from_date, to_date, run_backwards, is_paused, reprocess, "                 \
     "max_active_runs, conf, created_at, updated_at, completed_at, cursor, total, made, skipped, "  \
     "succeeded, failed, cancelled, tasks, upstream, downstream, on_failure, pause_reason, "        \
-    "retry_before, retry_cursor, pace, paced_at"
+    "retry_before, retry_cursor, pace, paced_at, is_forced"
 
 static void fill_backfill(struct query *query, void *row)
 {
@@ -49,6 +49,7 @@ static void fill_backfill(struct query *query, void *row)
     backfill->retry_cursor_us = query_column(query, 25);
     backfill->pace_us = query_column(query, 26);
     backfill->paced_at_us = query_column(query, 27);
+    backfill->is_forced = query_column(query, 28) != 0;
 }
 
 bool read_backfills(struct read *read, struct arena *arena, const char *dag_id, bool only_active,

@@ -1,9 +1,11 @@
 """Unchanged work is skipped by the attempt itself, from the manifests: ingest, sql, feature and shard
 on the real binaries, twice, with changed inputs, with `cache: false` and with --force."""
 import json
+import os
 import sqlite3
 import unittest
 
+import harness
 from harness import Case
 
 DAG = """
@@ -112,6 +114,51 @@ class Unchanged(Case):
         self.assertEqual(self.skipped(), ["events", "totals", "features"])
         self.assertEqual(self.skipped("--force"), [])
         self.assertEqual(self.skipped(), ["events", "totals", "features"])
+
+    def reused(self):
+        """The tasks whose newest try in the first run took what was there for the work."""
+        database = sqlite3.connect(self.project.path(".millrace", "state.db"))
+        rows = database.execute("SELECT task_id, run, task, try_number FROM task_instance"
+                                " WHERE run = (SELECT min(id) FROM run)").fetchall()
+        database.close()
+        self.assertEqual([row[0] for row in rows], TASKS)
+        found = []
+        for task_id, run, task, number in rows:
+            with open(self.project.path(".millrace", "logs", str(run), f"{task}.-1.{number}.log"),
+                      encoding="utf-8") as file:
+                found += [task_id] if SKIPPED in file.read() else []
+        return found
+
+    def test_forced_ranges_and_reruns(self):
+        self.project.write("cached.yaml", 'schedule: "@daily"\npaused_upon_creation: true' +
+                           DAG.replace("CACHE", "owner: me"))
+        day = ("--from", "2026-01-01", "--to", "2026-01-01", "--reprocess", "completed")
+
+        def command(*args):
+            done = self.project.command(*args)
+            self.assertEqual(done.returncode, 0, done.stderr)
+
+        def reused(*args):
+            command(*args)
+            return self.reused()
+
+        self.assertEqual(reused("run", "cached.yaml", *day), [])
+        self.assertEqual(reused("run", "cached.yaml", *day), TASKS)
+        self.assertEqual(reused("run", "cached.yaml", *day, "--force"), [])
+
+        os.rename(self.project.path("cached.yaml"), self.project.path("dags", "cached.yaml"))
+        server = self.project.serve()
+        harness.wait_until(lambda: server.request("GET", "/api/v2/dags/cached")[1].get("is_stale") is False,
+                           what="the DAG in its folder")
+        create = ("backfill", "create", "cached", *day, "--wait")
+        self.assertEqual(reused(*create), TASKS)
+        self.assertEqual(reused(*create, "--force"), [])
+        command("dags", "unpause", "cached")
+        run = "backfill__2026-01-01T00:00:00+00:00"
+        command("runs", "clear", "cached", run, "--force")
+        self.assertEqual(reused("runs", "watch", "cached", run), [])
+        command("tasks", "rerun", "cached", run, "totals", "shards")
+        self.assertEqual(reused("runs", "watch", "cached", run), ["totals", "shards"])
 
 
 if __name__ == "__main__":

@@ -126,12 +126,13 @@ void tell_decision(void *context, const struct decision *decision)
             (long long)decision->as.callback.tries);
         break;
     case DECIDE_START:
-        say(s, "start %s#%lld%s%s",
+        say(s, "start %s#%lld%s%s%s",
             label(s, decision->as.start.run.id, decision->as.start.task->task_id,
                   decision->as.start.attempt.map_index),
             (long long)decision->as.start.attempt.try_number,
             s->world.worker_count > 1 ? " at " : "",
-            s->world.worker_count > 1 ? decision->as.start.worker : "");
+            s->world.worker_count > 1 ? decision->as.start.worker : "",
+            decision->as.start.run.is_forced ? " forced" : "");
         break;
     case DECIDE_STOP:
         say_stop(s, decision->as.token.token, decision->as.token.reason);

@@ -270,6 +270,8 @@ static void do_backfill(struct scenario *s, char **words)
             create->upstream = true;
         else if (strcmp(words[i], "downstream") == 0)
             create->downstream = true;
+        else if (strcmp(words[i], "force") == 0)
+            create->is_forced = true;
         else if (strcmp(words[i], "conf") == 0)
             create->conf = words[++i];
         else if (!on_failure_parse(str_from(words[i]), &create->on_failure) &&
@@ -377,6 +379,7 @@ static void choose_tasks(struct scenario *s, char **words, struct event_change *
         {"not_running",  &change->refuse_running      },
         {"latest",       &change->on_latest_version   },
         {"cancel",       &change->is_cancel           },
+        {"force",        &change->is_forced           },
     };
 
     for (int i = 0; words[i] != NULL; i++) {

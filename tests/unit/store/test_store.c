@@ -515,11 +515,13 @@ static void test_reset_starts_again_and_keeps_tries(void **context)
     struct decision reset = {.kind = DECIDE_RUN_RESET};
     reset.as.run.row = make_run(1, 100);
     reset.as.run.row.clear_number = 1;
+    reset.as.run.row.is_forced = true;
     reset.as.run.from = RUN_FAILED;
     reset.as.run.dag = &dag;
     assert_true(commit(store, &reset, 1));
     struct found found = load_all(store, NULL);
     assert_int_equal(found.run.clear_number, 1);
+    assert_true(found.run.is_forced);
     assert_int_equal(found.tasks, 2);
     assert_int_equal(found.task.state, TASK_NONE);
     assert_int_equal(found.task.try_number, 3);
@@ -543,6 +545,7 @@ static void test_backfill_round_trip(void **context)
                                              .run_backwards = true,
                                              .reprocess = REPROCESS_FAILED,
                                              .max_active_runs = 3,
+                                             .is_forced = true,
                                              .cursor_us = 10,
                                              .total = 5};
     assert_true(commit(store, &item, 1));
@@ -554,6 +557,7 @@ static void test_backfill_round_trip(void **context)
     assert_int_equal(found.backfills, 1);
     assert_int_equal(found.backfill.made, 2);
     assert_true(found.backfill.is_paused && found.backfill.run_backwards);
+    assert_true(found.backfill.is_forced);
     assert_int_equal(found.backfill.reprocess, REPROCESS_FAILED);
     item.as.backfill.completed_at_us = 99;
     assert_true(commit(store, &item, 1));
