@@ -173,9 +173,8 @@ def history(options):
     empty, full = folder.new_state(), folder.new_state()
     for state in (empty, full):
         run([harness.MILLRACE, "run", dag, "--state", state], folder.path)
-    with sqlite3.connect(f"{full}/state.db") as db:
-        db.executescript(HISTORY.format(count=options.runs))
-    db.close()
+    run([os.path.join(harness.BUILD, "tests", "bench", "bench_history"), f"{full}/state.db",
+         HISTORY.format(count=options.runs)], folder.path)
 
     def step(state):
         run([harness.MILLRACE, "run", dag, "--state", state], folder.path)
