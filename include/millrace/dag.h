@@ -210,4 +210,7 @@ void dag_derive(struct dag *dag);
 /* The index of a task, or UINT32_MAX. */
 uint32_t dag_find_task(const struct dag *dag, struct str task_id);
 
+/* Likewise for one that stood at `place` in a version, where it mostly still stands. */
+uint32_t dag_find_task_near(const struct dag *dag, uint32_t place, struct str task_id);
+
 #endif

@@ -38,7 +38,7 @@ struct known_run {
     int64_t version_number;       /* its number */
     const struct task_row *tasks; /* attached when the run is final and may be processed again */
     size_t task_count;
-    /* Attached when only some tasks may be processed again: the others keep their outputs. */
+    /* Likewise: tasks outside a backfill keep their outputs, and numbers of tries stay taken. */
     const struct attempt_row *attempts;
     size_t attempt_count;
     /* Attached when asked for by REPROCESS_STALE: a dataset that a task of it read, and that was
@@ -57,7 +57,6 @@ struct core_want {
     int64_t run;
     /* Of a backfill: what has to be attached to the answer. */
     enum reprocess reprocess;
-    bool is_partial; /* only some tasks */
     /* A retry: in place of the run of that date, the backfill's failed run at place `offset` from
      * that date on, in the direction asked for, among those that ended before an instant. */
     bool is_retry;

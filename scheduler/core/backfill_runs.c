@@ -57,7 +57,6 @@ static size_t want_failed(const struct backfill *b, struct core_want *out, size_
             .logical_date_us = b->row.retry_cursor_us,
             .backfill_id = b->row.id,
             .reprocess = REPROCESS_FAILED,
-            .is_partial = b->row.tasks != NULL,
             .is_retry = true,
             .is_backwards = b->row.run_backwards,
             .before_us = b->row.retry_before_us,
@@ -88,7 +87,6 @@ size_t backfill_want(struct core *core, struct core_want *out, size_t max)
                 .logical_date_us = interval.start_us,
                 .backfill_id = b->row.id,
                 .reprocess = b->row.reprocess,
-                .is_partial = b->row.tasks != NULL,
             };
             found = interval_after(dag, &b->row, &interval, &interval);
         }
@@ -144,7 +142,7 @@ static void reset_run(struct core *core, struct backfill *backfill, const struct
     row.is_forced = backfill->row.is_forced;
     row.clear_number++;
     struct run *run = run_new(core, entry, entry->current, &row);
-    run_continue_tries(run, known->tasks, known->task_count);
+    run_continue_tries(run, known->tasks, known->task_count, known->attempts, known->attempt_count);
     const bool *keeps = backfill_keep_tasks(core, run, known);
     run_insert_reset(core, run, known->row.state, keeps,
                      reason_format(core, "backfill %lld: %s", (long long)backfill->row.id, why));

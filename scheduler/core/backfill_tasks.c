@@ -158,7 +158,8 @@ bool backfill_has_moved(const struct backfill *backfill, const struct known_run 
     bool *outside = mem_alloc_array(dag->task_count, sizeof(*outside));
     (void)backfill_select(dag, row->tasks, row->upstream, row->downstream, outside);
     for (size_t i = 0; i < known->task_count && !moved; i++) {
-        uint32_t place = dag_find_task(dag, str_from(known->tasks[i].task_id));
+        uint32_t place =
+            dag_find_task_near(dag, known->tasks[i].task, str_from(known->tasks[i].task_id));
         moved = place != UINT32_MAX && outside[place] && place != known->tasks[i].task;
     }
     free(outside);
@@ -193,7 +194,8 @@ static void find_kept(const struct run *run, const struct known_run *known, bool
     for (size_t i = 0; i < known->task_count; i++) {
         const struct task_row *old = &known->tasks[i];
         if (old->task < run->dag->task_count && run->tasks[old->task].is_outside)
-            keeps[old->task] = dag_find_task(run->dag, str_from(old->task_id)) == old->task;
+            keeps[old->task] =
+                dag_find_task_near(run->dag, old->task, str_from(old->task_id)) == old->task;
     }
     for (size_t i = 0; i < known->task_count; i++)
         if (known->tasks[i].task < run->dag->task_count &&

@@ -54,3 +54,10 @@ uint32_t dag_find_task(const struct dag *dag, struct str task_id)
             return i;
     return UINT32_MAX;
 }
+
+uint32_t dag_find_task_near(const struct dag *dag, uint32_t place, struct str task_id)
+{
+    if (place < dag->task_count && str_is(task_id, dag->tasks[place].task_id))
+        return place;
+    return dag_find_task(dag, task_id);
+}

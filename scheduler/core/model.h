@@ -162,6 +162,7 @@ struct task {
     enum task_state state;
     enum task_state fresh_from; /* scheduled in this step: from which state */
     bool is_fresh;              /* … and no decision tells of it yet */
+    bool is_settling;           /* on core->settled: its end is not counted yet */
     bool waits_for_past;        /* in run->tasks: nothing else holds it up */
     bool is_outside;            /* in run->tasks: no part of the run's backfill */
     struct tally tally;         /* in run->tasks; so are the next three */

@@ -71,7 +71,8 @@ struct run *runs_find(const struct core *core, int64_t id); /* in memory; NULL i
 void run_requeue(struct core *core, struct run *run);
 /* A run that begins anew: numbers of former tries stay taken, those of the same task, and those
  * under the same index, whose attempts share the new ones' keys. */
-void run_continue_tries(struct run *run, const struct task_row *tasks, size_t count);
+void run_continue_tries(struct run *run, const struct task_row *tasks, size_t count,
+                        const struct attempt_row *attempts, size_t attempt_count);
 void run_set_state(struct core *core, struct run *run, enum run_state state, const char *reason);
 void run_set_note(struct core *core, struct run *run, const char *note);
 void run_force(struct core *core, struct run *run); /* from now on */

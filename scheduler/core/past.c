@@ -8,7 +8,6 @@
 #include "scheduler/core/parts.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <utlist.h>
 
 static bool is_past_state(enum task_state state)
@@ -43,7 +42,7 @@ static uint32_t same_task(const struct dag *dag, const struct dag *other, uint32
 {
     if (dag == other)
         return index;
-    return dag_find_task(dag, str_from(other->tasks[index].task_id));
+    return dag_find_task_near(dag, index, str_from(other->tasks[index].task_id));
 }
 
 static bool ended_well(struct task *node)
@@ -292,9 +291,7 @@ static void keep_rows(struct past *past, const struct known_run *known)
         well[i] = true;
     for (size_t i = 0; i < known->task_count; i++) {
         const struct task_row *row = &known->tasks[i];
-        bool is_in_place =
-            row->task < dag->task_count && strcmp(dag->tasks[row->task].task_id, row->task_id) == 0;
-        uint32_t same = is_in_place ? row->task : dag_find_task(dag, str_from(row->task_id));
+        uint32_t same = dag_find_task_near(dag, row->task, str_from(row->task_id));
         if (same != UINT32_MAX && !is_past_state(row->state))
             well[same] = false;
     }

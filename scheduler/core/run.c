@@ -333,20 +333,27 @@ void run_requeue(struct core *core, struct run *run)
         run->entry->live_runs++;
 }
 
-void run_continue_tries(struct run *run, const struct task_row *tasks, size_t count)
+static void continue_from(struct run *run, uint32_t place, int64_t try_number)
+{
+    if (place >= run->dag->task_count)
+        return;
+    struct task *task = &run->tasks[place];
+    if (task->try_number < try_number && !PLANTED(TRIES_BEGIN_ANEW))
+        task->try_number = try_number;
+    task->max_tries = task->try_number + task_spec(task)->retries;
+}
+
+void run_continue_tries(struct run *run, const struct task_row *tasks, size_t count,
+                        const struct attempt_row *attempts, size_t attempt_count)
 {
     for (size_t i = 0; i < count; i++) {
-        uint32_t same = dag_find_task(run->dag, str_from(tasks[i].task_id));
-        uint32_t places[2] = {tasks[i].task, same};
-        for (size_t k = 0; k < 2; k++) {
-            if (places[k] >= run->dag->task_count)
-                continue;
-            struct task *task = &run->tasks[places[k]];
-            if (task->try_number < tasks[i].try_number && !PLANTED(TRIES_BEGIN_ANEW))
-                task->try_number = tasks[i].try_number;
-            task->max_tries = task->try_number + task_spec(task)->retries;
-        }
+        continue_from(run, tasks[i].task, tasks[i].try_number);
+        continue_from(run, dag_find_task_near(run->dag, tasks[i].task, str_from(tasks[i].task_id)),
+                      tasks[i].try_number);
     }
+    /* Also of places that the version before did not have. */
+    for (size_t i = 0; i < attempt_count; i++)
+        continue_from(run, attempts[i].task, attempts[i].try_number);
 }
 
 void run_set_state(struct core *core, struct run *run, enum run_state state, const char *reason)

@@ -110,11 +110,11 @@ static void count_change(struct core *core, struct task *task, enum task_state f
     uint32_t waiting = (task->state == TASK_NONE ? 1u : 0u) - (from == TASK_NONE ? 1u : 0u);
     bool was_final = task_state_is_final(from);
 
-    if (from == TASK_NONE)
-        past_forget_wait(task);
     run->waiting += waiting;
     if (mapping != NULL)
         mapping->waiting += waiting;
+    if (from == TASK_NONE && !task_is_waiting(task_node(task)))
+        past_forget_wait(task_node(task));
     run->active += is_active(task->state) - is_active(from);
     limits_count(core, task, is_active(task->state) - is_active(from));
     run->unfinished = run->unfinished + was_final - task_state_is_final(task->state);
@@ -126,6 +126,16 @@ static void count_change(struct core *core, struct task *task, enum task_state f
         run->failed_leaf = task;
 }
 
+/* Its end is to be told of and counted, once, also if it is moved again before that. */
+static void settle(struct core *core, struct task *task)
+{
+    if (task->is_settling)
+        return;
+    task->is_settling = true;
+    *append(&core->settled, &core->settled_count, &core->settled_capacity) = task;
+    task->run->settling++;
+}
+
 void task_move(struct core *core, struct task *task, enum task_state to, const char *reason)
 {
     enum task_state from = task->state;
@@ -133,7 +143,7 @@ void task_move(struct core *core, struct task *task, enum task_state to, const c
     assert(task_state_edge_is_legal(from, to));
     if (task->is_fresh)
         task_tell_scheduled(core, task, NULL);
-    if (task_state_is_final(from))
+    if (task_state_is_final(from) && !task->is_settling)
         tally_spread(task, from, -1); /* its downstreams count it no longer */
     if (from == TASK_SUCCESS) {
         json_decref(task->outputs);
@@ -146,8 +156,7 @@ void task_move(struct core *core, struct task *task, enum task_state to, const c
     if (task_state_is_final(to)) {
         if (task->ended_at_us == 0)
             task->ended_at_us = core->now_us;
-        *append(&core->settled, &core->settled_count, &core->settled_capacity) = task;
-        task->run->settling++;
+        settle(core, task);
     }
     if (to == TASK_SCHEDULED) {
         /* Told of at the end of the step, when the reason why it has to wait is known. */
@@ -330,7 +339,9 @@ void tasks_settle(struct core *core)
         while (told < core->settled_count) {
             struct task *task = core->settled[told++];
             task->run->settling--;
-            tell_downstreams(core, task);
+            task->is_settling = false;
+            if (task_state_is_final(task->state))
+                tell_downstreams(core, task);
         }
         run_check_end(core, core->settled[checked++]->run);
     }

@@ -237,10 +237,11 @@ static bool load_tries(struct commit *commit, int64_t run, const struct dag *dag
     while (ok && row) {
         struct columns columns = {.stmt = bind.stmt};
         uint32_t place = (uint32_t)column_int(&columns);
-        uint32_t same = dag_find_task(dag, column_name(&columns));
+        struct str task_id = column_name(&columns);
         int64_t number = column_int(&columns);
         raise_to(tries, dag->task_count, place, number);
-        raise_to(tries, dag->task_count, same, number);
+        if (task_id.len > 0) /* a row of a task, not of attempts */
+            raise_to(tries, dag->task_count, dag_find_task_near(dag, place, task_id), number);
         ok = bind_step(&bind, &row, commit->err);
     }
     bind_end(&bind);

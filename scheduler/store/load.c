@@ -480,6 +480,12 @@ static bool find_changed_input(struct store *store, struct arena *arena, struct 
     return ok;
 }
 
+static bool takes_attempts(const struct core_want *want, const struct known_run *known)
+{
+    return !want->is_question && !want->is_previous &&
+           (want->reprocess != REPROCESS_FAILED || known->row.state == RUN_FAILED);
+}
+
 /* What the core needs to know of a finished run that may be processed again. */
 static bool attach(struct store *store, struct arena *arena, const struct core_want *want,
                    struct known_run *known, struct err *err)
@@ -491,8 +497,9 @@ static bool attach(struct store *store, struct arena *arena, const struct core_w
         return true;
     return (!is_stale || find_changed_input(store, arena, known, err)) &&
            load_tasks(store, known->row.id, arena, &known->tasks, &known->task_count, err) &&
-           (!want->is_partial || load_attempts(store, known->row.id, arena, &known->attempts,
-                                               &known->attempt_count, err));
+           (!takes_attempts(want, known) ||
+            load_attempts(store, known->row.id, arena, &known->attempts, &known->attempt_count,
+                          err));
 }
 
 bool store_known_run(struct store *store, struct arena *arena, const struct core_want *want,

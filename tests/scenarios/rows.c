@@ -647,7 +647,7 @@ void rows_known(struct rows *rows, const struct core_want *want, struct known_ru
         return;
     ret->tasks = run->tasks;
     ret->task_count = run->task_count;
-    if (want->is_partial)
+    if (!want->is_question && !want->is_previous)
         know_attempts(rows, ret);
     if (want->reprocess == REPROCESS_STALE)
         ret->changed_input = find_changed_input(rows, run->row.id);
