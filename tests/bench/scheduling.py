@@ -304,7 +304,9 @@ def edges(options):
 
 def write_many(folder, count, ticking):
     for i in range(count):
-        schedule = "{every: 1s}" if i < ticking else f"'{i % 60} {i % 24} 1 1 *'"
+        # The others have no interval behind them: their first runs would be a queue of its own.
+        schedule = ("{every: 1s}" if i < ticking else
+                    f"'{i % 60} {i % 24} 1 1 *'\nstart_date: 2099-01-01")
         write_dag(folder / f"d{i}.yaml", chain(20) if i >= ticking else independent(1),
                   head=f"schedule: {schedule}\ncatchup: false\n")
 
@@ -347,6 +349,7 @@ def lateness(folder, dags, state, options):
     process = report.spawn([harness.MILLRACE, "scheduler", "--state", state, "--dags", dags],
                            folder.path)
     worker = report.spawn([harness.WORKER, "--state", state, "--slots", "2"], folder.path)
+    harness.wait_until(lambda: os.path.exists(f"{state}/scheduler.sock"))
     time.sleep(3)
     begin = time.time()
     time.sleep(options.idle_s)
