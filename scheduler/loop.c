@@ -159,6 +159,10 @@ static bool step_all(struct scheduler *scheduler, int64_t now_us, struct err *er
         return true; /* something was decided out of turn: that first */
     if (begins_with_change && !step_event(scheduler, &inbox[done++].event, now_us, err))
         return false;
+    if (scheduler->tick_due && scheduler->decisions.count > 0) {
+        *ret_done = done; /* what the store says is of before these: they are committed first */
+        return true;
+    }
     if (scheduler->tick_due && !step_tick(scheduler, now_us, err))
         return false;
     scheduler->tick_due = false;
@@ -238,7 +242,7 @@ void loop_turn(struct scheduler *scheduler)
     scheduler->turn_due = false;
     do
         turn_once(scheduler);
-    while (!scheduler->has_ended && scheduler->inbox_count > 0);
+    while (!scheduler->has_ended && (scheduler->inbox_count > 0 || scheduler->tick_due));
     if (!scheduler->has_ended)
         loop_arm(scheduler);
 }
