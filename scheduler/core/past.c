@@ -199,7 +199,7 @@ void past_run_new(struct run *run)
 {
     struct run *other = NULL;
 
-    if (!run->dag->looks_back || run->row.logical_date_us == 0)
+    if (run->row.logical_date_us == 0)
         return;
     DL_FOREACH2(run->entry->dated, other, dated_next)
     {
@@ -209,6 +209,8 @@ void past_run_new(struct run *run)
             continue;
         link_previous(past, run);
     }
+    if (!run->dag->looks_back)
+        return;
     DL_APPEND2(run->entry->dated, run, dated_previous, dated_next);
     run->is_dated = true;
 }
