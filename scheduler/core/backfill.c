@@ -88,12 +88,9 @@ void backfill_retire_if_over(struct core *core, struct backfill *backfill)
     retire_backfill(core, backfill);
 }
 
-void backfill_run_forgotten(struct core *core, const struct run *run)
+void backfill_run_forgotten(struct core *core, struct backfill *backfill)
 {
-    struct backfill *backfill = NULL;
-
-    HASH_FIND(hh, core->backfills, &run->row.backfill_id, sizeof(run->row.backfill_id), backfill);
-    if (backfill == NULL || !backfill->is_blocked)
+    if (!backfill->is_blocked)
         return;
     backfill->is_blocked = false;
     backfill_touch(core, backfill);

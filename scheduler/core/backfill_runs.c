@@ -171,6 +171,20 @@ static enum backfill_verdict judge(const struct backfill *backfill, const struct
     return backfill_judge(&terms, &past, reason);
 }
 
+/* Whether the run is over and would be made again, but for attempts of it that are to stop. */
+static bool has_to_stop(struct core *core, const struct backfill *backfill,
+                        const struct known_run *known)
+{
+    const struct run *here = known->exists ? runs_find(core, known->row.id) : NULL;
+    struct buf ignored = {0};
+
+    if (here == NULL || !run_state_is_final(here->row.state))
+        return false;
+    bool is_wanted = judge(backfill, known, &ignored) == BACKFILL_REPROCESSES;
+    buf_release(&ignored);
+    return is_wanted;
+}
+
 /* What becomes of the interval at the cursor. */
 static void fill(struct core *core, struct backfill *backfill, const struct interval *interval,
                  const struct known_run *known)
@@ -243,6 +257,10 @@ void backfill_make_run(struct core *core, const struct core_want *want,
     if (!backfill_interval_at(dag, row, row->cursor_us, &interval) ||
         interval.start_us != want->logical_date_us)
         return;
+    if (has_to_stop(core, backfill, known)) {
+        backfill->is_blocked = true;
+        return;
+    }
     row->cursor_us = interval_after(dag, row, &interval, &next) ? next.start_us : 0;
     backfill->is_changed = true;
     fill(core, backfill, &interval, known);

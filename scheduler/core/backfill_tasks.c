@@ -129,9 +129,9 @@ bool backfill_tasks_are_good(const struct dag *dag, const char *tasks, struct er
     return ok;
 }
 
-void backfill_mark_outside(struct run *run)
+void backfill_mark_outside(struct run *run, const struct backfill *backfill)
 {
-    const struct backfill_row *row = &run->backfill->row;
+    const struct backfill_row *row = &backfill->row;
     uint32_t count = run->dag->task_count;
 
     if (row->tasks == NULL || count == 0)
@@ -145,6 +145,26 @@ void backfill_mark_outside(struct run *run)
         run->tasks[t].is_outside = true;
     }
     free(outside);
+}
+
+/* Counts a task again as if it had never been outside. */
+static void unmark(struct task *node)
+{
+    uint32_t live = 0;
+
+    node->is_outside = false;
+    for (uint32_t i = 0; i < task_instance_count(node); i++)
+        live += task_instance(node, i)->state != TASK_REMOVED;
+    tally_expect(node, live);
+    for (uint32_t i = 0; i < task_instance_count(node); i++)
+        tally_spread(node, task_instance(node, i)->state, 1);
+}
+
+void backfill_unmark_outside(struct run *run)
+{
+    for (uint32_t t = 0; t < run->dag->task_count; t++)
+        if (run->tasks[t].is_outside)
+            unmark(&run->tasks[t]);
 }
 
 bool backfill_has_moved(const struct backfill *backfill, const struct known_run *known)

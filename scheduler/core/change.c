@@ -10,8 +10,10 @@ static struct run *revive(struct core *core, const struct run_rows *rows)
 {
     struct run *run = runs_find(core, rows->row.id);
 
-    if (run != NULL)
+    if (run != NULL) {
+        waits_run_is_live(core, run); /* who waits for it looks again, also if it is over */
         return run;
+    }
     core_restore_run(core, &rows->row, rows->version, rows->tasks, rows->task_count, rows->attempts,
                      rows->attempt_count);
     return runs_find(core, rows->row.id);
@@ -194,8 +196,8 @@ static bool may_stop(struct core *core, const struct event *event)
 
 static bool clear_task(struct core *core, struct task *task, const struct event *event)
 {
-    if (!choice_can_clear(task->state))
-        return false;
+    if (!choice_can_clear(task->state) || task_node(task)->is_outside)
+        return false; /* what is no part of the run's backfill stays as it is */
     task_clear(core, task, reason_format(core, "cleared by %s", event->as.change.by));
     return true;
 }
@@ -365,8 +367,11 @@ static void mark_run(struct core *core, struct run *run, const struct event *eve
         run_enqueue(core, run);
         return;
     case RUN_SUCCESS:
-        if (!succeed_tasks(core, run, reason))
-            return; /* it ends by its leaves */
+        if (!succeed_tasks(core, run, reason)) {
+            run->row.doom = NULL; /* from now on it ends by its leaves */
+            run_tell(core, run, reason);
+            return;
+        }
         break;
     case RUN_FAILED:
         if (run->row.state == RUN_RUNNING) {

@@ -291,7 +291,7 @@ struct backfill {
     bool is_retired;  /* over, and to be freed with the turn's decisions */
     size_t lookahead; /* intervals to ask for at once; grows while all are skipped */
     bool is_changed;  /* in this tick, and no decision tells of it yet */
-    bool is_blocked;  /* the next run to retry has attempts that are still to stop */
+    bool is_blocked;  /* the next run to make again has attempts that are still to stop */
     bool is_wanting;  /* on the core's list: it could make a run */
     struct backfill *want_previous;
     struct backfill *want_next;

@@ -178,6 +178,7 @@ void wait_poke_again(struct core *core, struct task *task, const struct ending *
 bool wait_defers(const struct dag_task *spec); /* waits without attempts */
 void wait_defer(struct core *core, struct task *task);
 void wait_wake(struct core *core, struct task *task);
+void wait_succeed(struct core *core, struct task *task); /* what it waited for has come */
 void wait_give_up(struct core *core, struct task *task, const char *reason);
 void wait_left(struct core *core, struct task *task); /* it waits no longer */
 void wait_restore(struct core *core, struct task *task);
@@ -315,8 +316,8 @@ void backfill_touch(struct core *core, struct backfill *backfill);
 void backfill_schedule_changed(struct core *core, struct backfill *backfill);
 void backfill_start_runs(struct core *core, struct backfill *backfill);
 void backfill_run_ended(struct core *core, struct backfill *backfill, const struct run *run);
-/* The last attempt of a run, which is over, has stopped: a retry may have waited for that. */
-void backfill_run_forgotten(struct core *core, const struct run *run);
+/* The last attempt of a run of the DAG, which is over, has stopped: it may have waited for that. */
+void backfill_run_forgotten(struct core *core, struct backfill *backfill);
 /* A run of it that was over with `from` goes on (`to` = queued), or is over with `to` instead. */
 void backfill_run_changed(struct core *core, struct backfill *backfill, enum run_state from,
                           enum run_state to);
@@ -341,7 +342,9 @@ void backfill_end_tick(struct core *core, int64_t id);
 
 /* backfill_tasks.c */
 /* Marks the run's tasks that are no part of its backfill; before anything is counted of them. */
-void backfill_mark_outside(struct run *run);
+void backfill_mark_outside(struct run *run, const struct backfill *backfill);
+/* The run is none of its backfill any more, which is over: its tasks are tasks like all others. */
+void backfill_unmark_outside(struct run *run);
 /* Whether a task that would be kept stands at another place in the current version: its attempts
  * are known by place, so it can't be kept. */
 bool backfill_has_moved(const struct backfill *backfill, const struct known_run *known);

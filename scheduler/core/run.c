@@ -93,6 +93,17 @@ static void init_tasks(struct run *run)
     }
 }
 
+/* The backfill of a run that is over, unless it is over, too. */
+static struct backfill *open_backfill(const struct core *core, const struct run *run)
+{
+    struct backfill *backfill = NULL;
+
+    if (run->row.backfill_id != 0)
+        HASH_FIND(hh, core->backfills, &run->row.backfill_id, sizeof(run->row.backfill_id),
+                  backfill);
+    return backfill == NULL || backfill->row.completed_at_us != 0 ? NULL : backfill;
+}
+
 struct run *run_new(struct core *core, struct dag_entry *entry, struct dag *version,
                     const struct run_row *row)
 {
@@ -109,11 +120,12 @@ struct run *run_new(struct core *core, struct dag_entry *entry, struct dag *vers
     run->dag = dag_ref(version);
     run->entry = entry;
     run->timer.kind = TIMER_RUN;
+    struct backfill *open = open_backfill(core, run);
     if (row->backfill_id != 0 && !run_state_is_final(row->state))
         HASH_FIND(hh, core->backfills, &row->backfill_id, sizeof(row->backfill_id), run->backfill);
     init_tasks(run);
-    if (run->backfill != NULL)
-        backfill_mark_outside(run);
+    if (run->backfill != NULL || open != NULL) /* one that is over may be cleared, and go on */
+        backfill_mark_outside(run, run->backfill != NULL ? run->backfill : open);
     HASH_ADD(hh, core->runs, row.id, sizeof(run->row.id), run);
     index_run(core, run);
     past_run_new(run);
@@ -212,7 +224,9 @@ static void move(struct core *core, struct run *run, enum run_state to, const ch
 
     assert(run_state_edge_is_legal(from, to));
     run->row.state = to;
-    if (to == RUN_QUEUED) { /* it is cleared */
+    if (to == RUN_SUCCESS)
+        run->row.doom = NULL; /* somebody marked it */
+    if (to == RUN_QUEUED) {   /* it is cleared */
         run->row.doom = NULL;
         run->row.deadlines_missed = deadlines_kept(run);
     }
@@ -297,19 +311,8 @@ void run_forget_if_over(struct core *core, struct run *run)
     past_run_gone(core, run);
     HASH_DEL(core->runs, run);
     retire_run(core, run);
-    if (run->row.backfill_id != 0)
-        backfill_run_forgotten(core, run);
-}
-
-/* The backfill of a run that is over, unless it is over, too. */
-static struct backfill *open_backfill(const struct core *core, const struct run *run)
-{
-    struct backfill *backfill = NULL;
-
-    if (run->row.backfill_id != 0)
-        HASH_FIND(hh, core->backfills, &run->row.backfill_id, sizeof(run->row.backfill_id),
-                  backfill);
-    return backfill == NULL || backfill->row.completed_at_us != 0 ? NULL : backfill;
+    if (run->entry->backfill != NULL)
+        backfill_run_forgotten(core, run->entry->backfill);
 }
 
 /* It goes on as a run of its backfill; of one that is over, it is none from now on. */
@@ -323,8 +326,10 @@ void run_requeue(struct core *core, struct run *run)
     run->row.clear_number++;
     run->row.reason = NULL;
     run->backfill = open_backfill(core, run);
-    if (run->backfill == NULL)
+    if (run->backfill == NULL) {
         run->row.backfill_id = 0;
+        backfill_unmark_outside(run);
+    }
     move(core, run, RUN_QUEUED, run_why_queued(core, run));
     waits_run_is_live(core, run);
     if (run->backfill != NULL)

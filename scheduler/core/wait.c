@@ -195,6 +195,12 @@ static const char *what_text(struct core *core, const struct task *task)
                : reason_format(core, "time %s", timefmt_utc(task->retry_at_us, when));
 }
 
+void wait_succeed(struct core *core, struct task *task)
+{
+    task_move(core, task, TASK_SUCCESS, NULL);
+    assets_task_succeeded(core, task, NULL);
+}
+
 void wait_give_up(struct core *core, struct task *task, const char *reason)
 {
     bool is_soft = task_spec(task)->wait.is_soft;
@@ -229,7 +235,7 @@ void wait_defer(struct core *core, struct task *task)
         core, task, TASK_DEFERRED,
         reason_format(core, "waiting_for: %s%s", what_text(core, task), until_text(core, task)));
     if (task->retry_at_us != 0 && task->retry_at_us <= core->now_us)
-        task_move(core, task, TASK_SUCCESS, NULL);
+        wait_succeed(core, task);
     else
         arm(core, task);
 }
@@ -239,7 +245,7 @@ void wait_wake(struct core *core, struct task *task)
     if (task->state == TASK_UP_FOR_RESCHEDULE)
         task_schedule_poke(core, task);
     else if (task->retry_at_us != 0 && task->retry_at_us <= core->now_us)
-        task_move(core, task, TASK_SUCCESS, NULL);
+        wait_succeed(core, task);
     else
         wait_give_up(core, task, timeout_reason(core, task, what_text(core, task)));
 }

@@ -242,7 +242,7 @@ static void tell(struct core *core, struct waiter *waiter, enum news news, const
     struct task *task = waiter->task;
 
     if (news == NEWS_ALLOWED)
-        task_move(core, task, TASK_SUCCESS, NULL);
+        wait_succeed(core, task);
     else if (news == NEWS_FAILED)
         wait_give_up(
             core, task,

@@ -467,7 +467,8 @@ struct run_rows *rows_choose(const struct rows *rows, const struct core *core, c
 
     *ret_count = 0;
     for (size_t i = 0; choice->run_id != NULL && i < rows->run_count; i++)
-        if (strcmp(rows->runs[i].row.run_id, choice->run_id) == 0)
+        if (strcmp(rows->runs[i].row.dag_id, dag_id) == 0 &&
+            strcmp(rows->runs[i].row.run_id, choice->run_id) == 0)
             named = &rows->runs[i].row;
     for (size_t i = 0; i < rows->run_count && (choice->run_id == NULL || named != NULL); i++) {
         const struct stored_run *run = &rows->runs[i];
