@@ -9,6 +9,7 @@
 #define HTTP_BODY_BYTES_MAX ((size_t)1024 * 1024)
 #define HTTP_TARGET_BYTES_MAX ((size_t)8 * 1024)
 #define HTTP_SEGMENTS_MAX 12
+#define HTTP_ARGS_MAX 6 /* of them, those that a route names {…} */
 #define HTTP_PARAMS_MAX 200
 #define HTTP_HEADERS_MAX 8
 
@@ -64,7 +65,7 @@ struct request {
     const char *content_type;
     struct str body;
     const struct route *route;
-    const char *path_args[4]; /* values of the route's {…} segments, in order */
+    const char *path_args[HTTP_ARGS_MAX]; /* values of the route's {…} segments, in order */
 
     struct response response;
     bool waits;    /* a handler promised to call request_finish() later */

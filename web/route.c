@@ -4,6 +4,7 @@
 #include "web/handlers.h"
 #include "web/problem.h"
 
+#include <assert.h>
 #include <string.h>
 
 static const struct route table[] = {
@@ -47,6 +48,7 @@ static bool matches(const struct route *route, struct request *request)
         if (expected.ptr[0] == '{') {
             if (target->segments[i][0] == '\0')
                 return false;
+            assert(args < HTTP_ARGS_MAX);
             request->path_args[args++] = target->segments[i];
         } else if (!str_is(expected, target->segments[i])) {
             return false;
