@@ -142,6 +142,7 @@ static void reset_run(struct core *core, struct backfill *backfill, const struct
     row.is_forced = backfill->row.is_forced;
     row.clear_number++;
     struct run *run = run_new(core, entry, entry->current, &row);
+    run->row.deadlines_missed = deadlines_kept(run);
     run_continue_tries(run, known->tasks, known->task_count, known->attempts, known->attempt_count);
     const bool *keeps = backfill_keep_tasks(core, run, known);
     run_insert_reset(core, run, known->row.state, keeps,

@@ -110,6 +110,7 @@ static int64_t reset_run(struct core *core, const struct event *event, const str
     if (event->as.change.note != NULL)
         row.note = event->as.change.note;
     struct run *run = run_new(core, entry, entry->current, &row);
+    run->row.deadlines_missed = deadlines_kept(run);
     run_continue_tries(run, rows->tasks, rows->task_count, rows->attempts, rows->attempt_count);
     run_insert(core, run, DECIDE_RUN_RESET, rows->row.state);
     return (int64_t)rows->task_count;

@@ -291,7 +291,8 @@ static void release(struct turn *turn)
 }
 
 /* One turn with up to `count` events of the inbox; false if the scheduler died. A change reads
- * rows, which must be as the core has them: it comes first in its turn. */
+ * rows, which must be as the core has them: it comes first in its turn. So does a tick, for the
+ * same reason; after a change it waits for the next turn. */
 static bool run_turn(struct sim *sim, size_t count)
 {
     struct turn turn = {0};
@@ -300,7 +301,7 @@ static bool run_turn(struct sim *sim, size_t count)
     replay_begin(sim);
     if (count > 0 && loop_is_change(&sim->inbox[0]))
         step(sim, &turn, &sim->inbox[done++]);
-    if (core_next_wakeup(sim->core) <= sim->now_us)
+    if (core_next_wakeup(sim->core) <= sim->now_us && sim->out.count == 0)
         step_tick(sim, &turn);
     while (done < count && (!loop_is_change(&sim->inbox[done]) || sim->out.count == 0))
         step(sim, &turn, &sim->inbox[done++]);

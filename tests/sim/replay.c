@@ -60,6 +60,9 @@ void replay_begin(struct sim *sim)
     if (!draw_chance(sim->draws, sim->knobs.replay) || sim->committed_us == 0 ||
         sim->committed_us < sim->latest_commit_us)
         return;
+    int64_t wakeup = core_next_wakeup(sim->core);
+    if (wakeup != 0 && wakeup <= sim->committed_us)
+        return; /* a tick was put off, which recovery makes up for */
     sim->shadow = loop_restore(sim, sim->epoch + 1);
     core_restored(sim->shadow, sim->committed_us, &out);
     expect_nothing(sim, &out, "recovery");
