@@ -42,7 +42,8 @@ void run_task_failed(struct core *core, const struct task *task)
 {
     const struct dag_task *spec = task_spec(task);
 
-    if (!task->run->dag->fail_fast || (spec->is_teardown && !spec->on_failure_fail_dagrun))
+    if (PLANTED(FAIL_FAST_IGNORED) || !task->run->dag->fail_fast ||
+        (spec->is_teardown && !spec->on_failure_fail_dagrun))
         return;
     run_doom(core, task->run, TASK_FAILED, reason_format(core, "fail_fast: %s", spec->task_id));
 }

@@ -150,6 +150,8 @@ void mapping_expand(struct core *core, struct task *node)
         json_decref(values);
         return;
     }
+    if (PLANTED(INSTANCE_LEFT_OUT) && count > 1)
+        count--;
     if (node->mapping == NULL || node->mapping->count < count)
         expand_to(core, node, count);
     json_decref(node->mapping->values);

@@ -171,7 +171,7 @@ static void restore_task(struct core *core, struct task *task, const struct task
         break;
     case RECOVER_BIND:
         run->active += !PLANTED(ACTIVE_NOT_RESTORED);
-        limits_count(core, task, 1);
+        limits_count(core, task, !PLANTED(LIMIT_NOT_RESTORED));
         if (PLANTED(REQUEUED_ON_RESTART))
             break; /* as if it had been lost */
         if (row->state == TASK_RESTARTING)
@@ -265,7 +265,10 @@ void core_restore_run(struct core *core, const struct run_row *row, struct dag *
                          attempts_of(&by_row, tasks[i].task, tasks[i].map_index));
     }
     run_restore_outputs(run, attempts, attempt_count);
-    restore_waits(core, run);
+    if (PLANTED(DOOM_NOT_RESTORED))
+        run->row.doom = NULL;
+    if (!PLANTED(POKES_NOT_RESTORED))
+        restore_waits(core, run);
     ready_run_limit(run);
     count_running(run);
     arena_release(&scratch);
@@ -301,7 +304,8 @@ static void resume_task(struct core *core, struct task *task)
 /* Goes on where the run stood. */
 static void resume(struct core *core, struct run *run)
 {
-    run_arm_timeout(core, run);
+    if (!PLANTED(TIMEOUT_NOT_RESTORED))
+        run_arm_timeout(core, run);
     for (uint32_t i = 0; i < run->dag->task_count; i++) {
         struct task *node = &run->tasks[i];
         if (task_is_waiting(node))

@@ -302,7 +302,8 @@ static void start_over(struct core *core, struct task *task, const char *reason)
 {
     task->scheduled_at_us = task->queued_at_us = 0;
     task->started_at_us = task->ended_at_us = task->retry_at_us = 0;
-    task->max_tries = task->try_number + task_spec(task)->retries;
+    if (!PLANTED(CLEARED_TRIES_KEPT))
+        task->max_tries = task->try_number + task_spec(task)->retries;
     task_move(core, task, TASK_NONE, reason);
 }
 

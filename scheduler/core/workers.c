@@ -102,7 +102,7 @@ void workers_up(struct core *core, const struct event_worker_up *event)
             attempts_start(core, a);
         else if (a->row.stop_reason != NULL && was_announced)
             attempts_stop_again(core, a);
-        else if (a->row.stop_reason != NULL)
+        else if (a->row.stop_reason != NULL && !PLANTED(UNREACHED_STOP_AWAITED))
             attempts_never_reached(core, a); /* its start was lost with a connection */
     }
     callbacks_worker_up(core, worker);

@@ -16,18 +16,10 @@ static void check_ran(struct sim *sim, const struct stored_run *run, const struc
                  row->task_id, ran ? "ran" : "did not run", runs ? "should" : "should not");
 }
 
-static bool is_changed(const struct sim *sim, int64_t run)
-{
-    for (size_t i = 0; i < sim->changed_count; i++)
-        if (sim->changed[i] == run)
-            return true;
-    return false;
-}
-
 /* Whether something else than the trigger rules had a say in which of its tasks ran. */
 static bool was_changed(const struct sim *sim, const struct stored_run *run)
 {
-    return run->row.doom != NULL || is_changed(sim, run->row.id);
+    return run->row.doom != NULL || look_was_changed(sim, run->row.id);
 }
 
 /* L1: everything has ended. */
@@ -90,7 +82,7 @@ static void check_backfill_counts(struct sim *sim, const struct backfill_row *ro
 
     for (size_t i = 0; i < sim->rows.run_count; i++) {
         const struct run_row *run = &sim->rows.runs[i].row;
-        if (run->backfill_id == row->id && is_changed(sim, run->id))
+        if (run->backfill_id == row->id && look_was_changed(sim, run->id))
             return; /* it may have been marked after the backfill's end */
         succeeded += run->backfill_id == row->id && run->state == RUN_SUCCESS;
         failed += run->backfill_id == row->id && run->state == RUN_FAILED;

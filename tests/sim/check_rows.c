@@ -240,6 +240,54 @@ static void check_one_attempt(struct sim *sim, const struct attempt_row *row)
 }
 
 /* `again`: a sensor looks once more, in the same try. */
+static int64_t largest_limit(const struct sim *sim, const char *dag_id, const char *task_id)
+{
+    int64_t most = 0;
+
+    for (size_t i = 0; i < sim->rows.dag_count; i++) {
+        const struct dag *dag = sim->rows.dags[i];
+        uint32_t task = dag_find_task(dag, str_from(task_id));
+        if (strcmp(dag->dag_id, dag_id) == 0 && task != UINT32_MAX &&
+            dag->tasks[task].max_active_tis_per_dag > most)
+            most = dag->tasks[task].max_active_tis_per_dag;
+    }
+    return most;
+}
+
+/* I3: max_active_tis_per_dag, of whichever version; instances of versions without one don't count.
+ */
+static void check_task_limit(struct sim *sim, const struct stored_run *run,
+                             const struct dag_task *spec)
+{
+    int64_t active = 1;
+
+    if (spec->max_active_tis_per_dag == 0)
+        return;
+    for (const struct token *token = sim->live; token != NULL; token = token->next) {
+        const struct stored_run *other = rows_run(&sim->rows, token->run);
+        const struct dag_task *its = &other->dag->tasks[token->task];
+        const struct task_row *row = look_task(other, token->task, token->map_index);
+        active += strcmp(other->row.dag_id, run->row.dag_id) == 0 &&
+                  strcmp(its->task_id, spec->task_id) == 0 && its->max_active_tis_per_dag > 0 &&
+                  row != NULL && !task_state_is_final(row->state);
+    }
+    if (active > largest_limit(sim, run->row.dag_id, spec->task_id))
+        sim_fail(sim, "I3: %lld instances of %s of %s are active", (long long)active, spec->task_id,
+                 run->row.dag_id);
+}
+
+/* A mapped task has an instance for each item of its list. */
+static void check_expand(struct sim *sim, const struct decision_expand *expand)
+{
+    const struct stored_run *run = rows_run(&sim->rows, expand->row.run);
+    const json_t *list = json_object_get(run->dag->tasks[expand->row.task].expand, "item");
+
+    if (expand->count != json_array_size(list))
+        sim_fail(sim, "I5: run %lld: %s becomes %u instances, its list has %zu items",
+                 (long long)expand->row.run, expand->row.task_id, expand->count,
+                 json_array_size(list));
+}
+
 static void check_attempt_new(struct sim *sim, const struct attempt_row *row, bool again)
 {
     const struct stored_run *run = rows_run(&sim->rows, row->run);
@@ -248,6 +296,7 @@ static void check_attempt_new(struct sim *sim, const struct attempt_row *row, bo
     check_token_is_new(sim, row);
     check_one_attempt(sim, row);
     check_pool(sim, spec);
+    check_task_limit(sim, run, spec);
     check_worker_room(sim, row, look_slot(spec));
     if (!again)
         check_tries(sim, run, row);
@@ -332,6 +381,18 @@ static void check_run_edge(struct sim *sim, const struct run_row *before, const 
         sim_fail(sim, "C3: run %lld: its clear number falls", (long long)row->id);
 }
 
+/* I5: what a run is to end for stands until it has, or a person says otherwise. */
+static void check_doom_stands(struct sim *sim, const struct run_row *before,
+                              const struct run_row *row)
+{
+    if (before->doom == NULL || before->state != RUN_RUNNING ||
+        (sim->cause != NULL && loop_is_change(sim->cause)))
+        return;
+    if (row->doom == NULL || row->state == RUN_SUCCESS)
+        sim_fail(sim, "I5: run %lld goes on as if it were not to end (%s)", (long long)row->id,
+                 before->doom);
+}
+
 static void check_run(struct sim *sim, const struct run_row *row)
 {
     const struct stored_run *run = rows_run(&sim->rows, row->id);
@@ -339,6 +400,7 @@ static void check_run(struct sim *sim, const struct run_row *row)
     if (run == NULL)
         sim_fail(sim, "C4: the unknown run %lld changes", (long long)row->id);
     check_run_edge(sim, &run->row, row);
+    check_doom_stands(sim, &run->row, row);
     check_run_end(sim, run, row);
     if (run->row.state == RUN_RUNNING)
         return;
@@ -402,8 +464,10 @@ void check_decision(struct sim *sim, const struct decision *decision)
     case DECIDE_DAG:
         check_schedule_rises(sim, &decision->as.dag);
         break;
-    case DECIDE_VERSION:
     case DECIDE_EXPAND:
+        check_expand(sim, &decision->as.expand);
+        break;
+    case DECIDE_VERSION:
     case DECIDE_BACKFILL_NEW:
     case DECIDE_BACKFILL:
     case DECIDE_ASSET_EVENT:

@@ -77,6 +77,23 @@ static bool has_attempts(const struct sim *sim, const struct stored_run *run)
     return false;
 }
 
+/* A run that has to end early knows it, or will be woken for it. */
+static void check_doom(struct sim *sim, const struct stored_run *run)
+{
+    const struct dag *dag = run->dag;
+
+    if (run->row.doom != NULL)
+        return;
+    if (dag->dagrun_timeout_us != 0 &&
+        core_next_wakeup(sim->core) > run->row.started_at_us + dag->dagrun_timeout_us)
+        sim_fail(sim, "L2: run %lld has a timeout that no timer will tell of",
+                 (long long)run->row.id);
+    for (size_t i = 0; dag->fail_fast && i < run->task_count; i++)
+        if (run->tasks[i].state == TASK_FAILED && !look_was_changed(sim, run->row.id))
+            sim_fail(sim, "I5: run %lld goes on after %s has failed, although it fails fast",
+                     (long long)run->row.id, run->tasks[i].task_id);
+}
+
 static void check_running(struct sim *sim, const struct stored_run *run, const struct room *room)
 {
     int64_t active = 0;
@@ -91,6 +108,7 @@ static void check_running(struct sim *sim, const struct stored_run *run, const s
     if (unfinished == 0 && !has_attempts(sim, run))
         sim_fail(sim, "I5: run %lld is running, and all its tasks have ended",
                  (long long)run->row.id);
+    check_doom(sim, run);
     for (size_t i = 0; i < run->task_count; i++) {
         const struct task_row *row = &run->tasks[i];
         if (row->state == TASK_NONE)

@@ -13,6 +13,14 @@ enum slot look_slot(const struct dag_task *spec)
     return spec->class == TASK_CLASS_LIGHT ? SLOT_IN_LIGHT : SLOT_OF_ITS_OWN;
 }
 
+bool look_was_changed(const struct sim *sim, int64_t run)
+{
+    for (size_t i = 0; i < sim->changed_count; i++)
+        if (sim->changed[i] == run)
+            return true;
+    return false;
+}
+
 size_t look_pool(const struct sim *sim, const char *name)
 {
     size_t pool = 0;

@@ -287,6 +287,7 @@ enum naive_verdict naive_rule(enum trigger_rule rule, const enum task_state *ups
 
 /* look.c: reading the rows. */
 enum slot look_slot(const struct dag_task *spec);
+bool look_was_changed(const struct sim *sim, int64_t run); /* cleared or marked */
 size_t look_pool(const struct sim *sim, const char *name);
 /* Whether the attempt with the row's token has ended; that of a sensor may be opened again, with
  * another one. */
