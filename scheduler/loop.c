@@ -146,11 +146,28 @@ static bool step_event(struct scheduler *scheduler, struct event *event, int64_t
     return true;
 }
 
+/* What a worker says on connecting goes before all else that waits: nothing may be sent over its
+ * new connection before the core knows what the worker has, or it would take a start that is on its
+ * way for one that got lost. */
+static void move_hellos_first(struct scheduler *scheduler)
+{
+    size_t front = 0;
+
+    for (size_t i = 0; i < scheduler->inbox_count; i++) {
+        struct inbox_item item = scheduler->inbox[i];
+        if (item.event.kind != EVENT_WORKER_UP)
+            continue;
+        memmove(scheduler->inbox + front + 1, scheduler->inbox + front, (i - front) * sizeof(item));
+        scheduler->inbox[front++] = item;
+    }
+}
+
 /* A change reads rows, which must be as the core has them: it comes first in its turn, and what the
  * inbox holds from the next one on waits for the next turn. */
 static bool step_all(struct scheduler *scheduler, int64_t now_us, struct err *err, size_t *ret_done)
 {
     struct inbox_item *inbox = scheduler->inbox;
+    move_hellos_first(scheduler);
     bool begins_with_change = scheduler->inbox_count > 0 && changes_is_change(inbox[0].event.kind);
     size_t done = 0;
 

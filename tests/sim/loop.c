@@ -290,6 +290,21 @@ static void release(struct turn *turn)
     }
 }
 
+/* What workers say on connecting goes before all else that waits; returns how many there are. */
+static size_t move_hellos_first(struct sim *sim)
+{
+    size_t front = 0;
+
+    for (size_t i = 0; i < sim->inbox_count; i++) {
+        struct event event = sim->inbox[i];
+        if (event.kind != EVENT_WORKER_UP)
+            continue;
+        memmove(sim->inbox + front + 1, sim->inbox + front, (i - front) * sizeof(event));
+        sim->inbox[front++] = event;
+    }
+    return front;
+}
+
 /* One turn with up to `count` events of the inbox; false if the scheduler died. A change reads
  * rows, which must be as the core has them: it comes first in its turn. So does a tick, for the
  * same reason; after a change it waits for the next turn. */
@@ -408,6 +423,9 @@ void loop_tick(struct sim *sim)
     look_for_workers(sim);
     for (int turns = 0; turns < TICKS_PER_TURN_MAX || sim->inbox_count > 0; turns++) {
         size_t count = draw_between(sim->draws, 1, 8);
+        size_t hellos = move_hellos_first(sim);
+        if (count < hellos)
+            count = hellos;
         if (sim->inbox_count == 0 && core_next_wakeup(sim->core) > sim->now_us)
             return;
         if (!run_turn(sim, count < sim->inbox_count ? count : sim->inbox_count))
