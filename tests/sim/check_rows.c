@@ -316,6 +316,17 @@ static void check_attempt(struct sim *sim, const struct attempt_row *row)
 
 /* --- runs ------------------------------------------------------------------------------------ */
 
+/* A leaf, not looking at teardowns. */
+static bool counts_for_run(const struct dag *dag, uint32_t task)
+{
+    const struct dag_task *spec = &dag->tasks[task];
+
+    for (uint32_t i = 0; i < spec->downstream_count; i++)
+        if (!dag->tasks[spec->downstream[i]].is_teardown)
+            return false;
+    return !spec->is_teardown;
+}
+
 /* I5: a run ends when, and as, its tasks have ended; one that has not begun can be cancelled. */
 static void check_run_end(struct sim *sim, const struct stored_run *run, const struct run_row *row)
 {
@@ -328,7 +339,7 @@ static void check_run_end(struct sim *sim, const struct stored_run *run, const s
         if (!task_state_is_final(run->tasks[i].state))
             sim_fail(sim, "I5: run %lld ends while %s is %s", (long long)row->id,
                      run->tasks[i].task_id, task_state_name(run->tasks[i].state));
-        if (run->dag->tasks[run->tasks[i].task].downstream_count == 0)
+        if (counts_for_run(run->dag, run->tasks[i].task))
             failed = failed || task_state_is_failed(run->tasks[i].state);
     }
     if (!is_decided && (row->state == RUN_FAILED) != failed)

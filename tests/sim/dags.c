@@ -115,6 +115,11 @@ static void fill_ends(struct sim *sim, struct dag *dag)
     dag->fail_fast = draw(sim->draws, 8) == 1;
     dag->dagrun_timeout_us =
         draw(sim->draws, 8) == 1 ? draw_between(sim->draws, 30, 250) * US_PER_SECOND : 0;
+    if (draw(sim->draws, 4) == 1) {
+        struct dag_task *last = &dag->tasks[dag->task_count - 1];
+        last->is_teardown = true;
+        last->trigger_rule = TRIGGER_RULE_ALL_DONE;
+    }
     dag->max_failed_in_row = draw(sim->draws, 10) == 1 ? draw_between(sim->draws, 1, 3) : 0;
 }
 
@@ -153,6 +158,7 @@ struct dag *sim_dag_make(struct sim *sim, const char *dag_id)
         fill_task(sim, dag, i);
     link_tasks(sim, dag);
     fill_ends(sim, dag);
+    dag_derive(dag);
     fill_schedule(sim, dag);
     return dag;
 }
