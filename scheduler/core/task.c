@@ -143,7 +143,7 @@ void task_move(struct core *core, struct task *task, enum task_state to, const c
     assert(task_state_edge_is_legal(from, to));
     if (task->is_fresh)
         task_tell_scheduled(core, task, NULL);
-    if (task_state_is_final(from) && !task->is_settling)
+    if (task_state_is_final(from) && !task->is_settling && !PLANTED(CLEARED_TALLY_KEPT))
         tally_spread(task, from, -1); /* its downstreams count it no longer */
     if (from == TASK_SUCCESS) {
         json_decref(task->outputs);
