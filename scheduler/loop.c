@@ -16,7 +16,9 @@
 /* The wall clock may jump while a timer waits on the monotonic one: look again this often. */
 #define WAIT_MS_MAX 10000
 
-/* A tick that decided nothing and is due again would spin: wait this long instead. */
+/* A tick that decided nothing may have learnt something from the store, and is due again to use it.
+ * After so many of them in a row they would spin: wait this long instead. */
+#define IDLE_TICKS_MAX 256
 #define IDLE_TICK_MS 100
 
 #define CHECKPOINT_PAGES 4000
@@ -122,7 +124,7 @@ static bool step_tick(struct scheduler *scheduler, int64_t now_us, struct err *e
     tick.as.tick.count = count;
     size_t before = scheduler->decisions.count;
     core_step(scheduler->core, &tick, &scheduler->decisions);
-    scheduler->tick_was_idle = scheduler->decisions.count == before;
+    scheduler->idle_ticks = scheduler->decisions.count == before ? scheduler->idle_ticks + 1 : 0;
     return true;
 }
 
@@ -278,7 +280,7 @@ void loop_arm(struct scheduler *scheduler)
 {
     int64_t next = core_next_wakeup(scheduler->core);
     int64_t now_us = clock_wall_us();
-    uint64_t delay_ms = scheduler->tick_was_idle ? IDLE_TICK_MS : 0;
+    uint64_t delay_ms = scheduler->idle_ticks > IDLE_TICKS_MAX ? IDLE_TICK_MS : 0;
 
     if (scheduler->is_stopping)
         return;
@@ -289,6 +291,7 @@ void loop_arm(struct scheduler *scheduler)
         return;
     }
     if (next > now_us) {
+        scheduler->idle_ticks = 0;
         int64_t wait_ms = (next - now_us) / US_PER_MS + 1;
         delay_ms = wait_ms > WAIT_MS_MAX ? WAIT_MS_MAX : (uint64_t)wait_ms;
     }

@@ -50,7 +50,7 @@ struct scheduler {
     struct decisions decisions;
     bool turn_due; /* there is something to commit or to send */
     bool tick_due;
-    bool tick_was_idle; /* the last tick decided nothing */
+    int idle_ticks; /* that decided nothing, in a row, each due at once */
     int64_t notified_seq;
 
     struct request *requests;
