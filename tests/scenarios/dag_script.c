@@ -1,5 +1,6 @@
 #include "tests/scenarios/dag_script.h"
 
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/fs.h"
 #include "base/mem.h"
@@ -310,6 +311,13 @@ static void set_outlets(struct dag *dag, struct dag_task *task, struct str names
     task->outlets = list;
 }
 
+/* A DAG file's default. */
+static void set_default_timeout(struct dag_task *task)
+{
+    if (task->wait.timeout_us == 0)
+        task->wait.timeout_us = 7 * US_PER_DAY;
+}
+
 static void set_task(struct dag *dag, struct dag_task *task, struct str key, struct str value)
 {
     if (str_is(key, "retries"))
@@ -357,10 +365,12 @@ static void set_task(struct dag *dag, struct dag_task *task, struct str key, str
         set_kind(task, STR("sensor"));
         task->wait.kind = WAIT_POKE;
         task->wait.poke_interval_us = duration(value);
+        set_default_timeout(task);
     } else if (str_is(key, "waits")) {
         task->options = json_loadb(value.ptr, value.len, 0, NULL);
         task->wait.kind =
             json_object_get(task->options, "external_task") != NULL ? WAIT_EXTERNAL : WAIT_TIME;
+        set_default_timeout(task);
     } else if (str_is(key, "wait_timeout"))
         task->wait.timeout_us = duration(value);
     else if (str_is(key, "max_wait"))
