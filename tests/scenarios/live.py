@@ -26,7 +26,7 @@ UNITS_US = {"ms": 1000, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6, "d": 864
 FLAGS = {"upstream": "upstream", "downstream": "downstream", "only_failed": "only_failed",
          "only_running": "only_running", "past": "include_past", "future": "include_future",
          "keep_run": "keep_runs", "not_running": "refuse_running", "latest": "on_latest_version",
-         "cancel": "cancel"}
+         "cancel": "cancel", "force": "force"}
 
 
 def time_us(base_us, word):
@@ -96,7 +96,7 @@ class Scenario:
         if self.daemon is not None:
             return
         self.daemon = Daemon(MILLRACE, PRELOAD, self.base_us)
-        self.store = Store(self.daemon)
+        self.store = Store(self.daemon, self.base_us)
         self.daemon.settings(self.pools)
         self.daemon.start()
         self.collect()
@@ -186,11 +186,15 @@ class Scenario:
     def on_start(self, worker, frame, attempt):
         if frame["worker"] != worker.name:
             raise Trouble(f"{worker.name} was told what is for {frame['worker']}")
-        label = self.store.label(frame["run"], attempt["task"], attempt["map_index"])
-        at = f" at {worker.name}" if len(self.daemon.workers) > 1 else ""
-        self.said.append(f"start {label}#{attempt['try_number']}{at}")
+        if "callback" in attempt:  # workers of the core's world don't keep these either
+            self.said.append(f"tell c{attempt['callback']}#{attempt['try_number']}")
+            return
         if worker.hears:
             worker.tokens.add(attempt["token"])
+        label = self.store.label(frame["run"], attempt["task"], attempt["map_index"])
+        at = f" at {worker.name}" if len(self.daemon.workers) > 1 else ""
+        forced = "" if attempt["cache"] else " forced"
+        self.said.append(f"start {label}#{attempt['try_number']}{at}{forced}")
 
     def on_stop(self, frame):
         row = self.store.attempt(frame["token"])
@@ -201,7 +205,7 @@ class Scenario:
 
     def on_ack(self, worker, token):
         worker.tokens.discard(token)
-        if self.store.attempt(token) is None:
+        if not self.store.knows(token):
             self.said.append(f"ack {token}")
 
     def script_token(self, token):
@@ -214,13 +218,18 @@ class Scenario:
     def verb(self, left):
         words = left.split()
         self.daemon.set_time(time_us(self.base_us, words[0]))
-        getattr(self, "do_" + words[1])(*words[2:])
+        run = getattr(self, "do_" + words[1], None)
+        if run is None:
+            raise Trouble(f"unknown verb '{words[1]}'")
+        run(*words[2:])
 
     def ask(self, name, **members):
         reply = self.daemon.command(name, **{k: v for k, v in members.items() if v is not None})
         error = reply.get("error")
         if error is not None:
             self.said.append(f"error {error['code']}: {error['message']}")
+        elif "answer" in reply:
+            self.said.append(json.dumps(reply["answer"], separators=(",", ":")))
 
     def attempt(self, name):
         """The row of `a#1`, `r2.a#1` or `a[0]#1`."""
@@ -302,6 +311,12 @@ class Scenario:
         row = self.attempt(name)
         self.end(row, outcome, -1, row["started_at"] or self.daemon.now())
 
+    def do_told(self, name, outcome):
+        self.end(self.store.callback(int(name[1:])), outcome, -1, self.daemon.now())
+
+    def do_why(self, run):
+        self.ask("why", run=int(run[1:]))
+
     def do_give_back(self, name):
         self.end(self.attempt(name), "worker_lost", -1, 0)
 
@@ -323,7 +338,7 @@ class Scenario:
                 members["max_active_runs"] = int(words.pop(0))
             elif word == "tasks":
                 members["tasks"] = words.pop(0).split(",")
-            elif word in ("upstream", "downstream"):
+            elif word in ("upstream", "downstream", "force"):
                 members[word] = True
             elif word == "conf":
                 members["conf"] = json.loads(words.pop(0))

@@ -66,7 +66,8 @@ class Worker:
 
     def __init__(self, name):
         self.name = name
-        self.slots = {"slots": 1, "backlog": 0, "shared": 0, "light": 0}
+        self.slots = {"slots": 1, "backlog": 0, "shared": 0, "light": 0,
+                      "callbacks": 0}
         self.connection = None
         self.hears = False  # what it is told arrives
         self.tokens = set()
@@ -234,6 +235,7 @@ class Daemon:
             kind="worker_hello", protocol=PROTOCOL, instance=worker.name, pid=os.getpid(),
             slots=worker.slots["slots"], backlog=worker.slots["backlog"],
             shared_slots=worker.slots["shared"], light_slots=worker.slots["light"],
+            callback_slots=worker.slots["callbacks"],
             tokens=sorted(tokens))
         frame = worker.connection.next()
         if frame["kind"] != "welcome" or frame["epoch"] != self.epoch:

@@ -20,6 +20,9 @@ TASK_KEYS = {"retries": "retries", "retry_delay": "retry_delay",
 SENSOR_KEYS = {"poke": "poke_interval", "wait_timeout": "timeout", "max_wait": "max_wait",
                "backs_off": "exponential_backoff", "soft_fail": "soft_fail"}
 
+# Of a deadline; nothing is sent, since the worker that would is ours.
+NOBODY = {"url": "http://localhost", "retries": 1}
+
 TEXTS = {"when", "branch_output", "start", "end", "timezone"}
 
 
@@ -95,6 +98,8 @@ def set_task(task, key, text):
         options.update({"query": "SELECT 1 AS one", "target": "lake/x"})
     elif key == "option":
         task["option"] = text
+    elif key.startswith("on_"):
+        task[key + "_callback"] = json.loads(text)
     elif key == "outlets":
         task["outlets"] = text.split()
     elif key == "retry_exit_codes":
@@ -134,6 +139,12 @@ def dag_file(dag_id, body):
             dag["schedule"] = schedule_of(text)
             if text == "continuous":
                 dag["max_active_runs"] = 1
+        elif key.startswith("on_"):
+            dag[key + "_callback"] = json.loads(text)
+        elif key.startswith("deadline"):
+            reference, interval = text.split()
+            dag.setdefault("deadline", []).append({"reference": reference, "interval": interval,
+                                                   "callback": {"webhook": NOBODY}})
         else:
             dag[DAG_KEYS[key]] = value_of(key, text)
     for task in tasks.values():

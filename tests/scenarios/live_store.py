@@ -21,12 +21,14 @@ def backfill_line(row):
 class Store:
     """Compares what is stored with what was stored when last looked at."""
 
-    def __init__(self, daemon):
+    def __init__(self, daemon, base_us):
         self.daemon = daemon
+        self.base_us = base_us
         self.seq = 0
         self.names = {}  # (run, task index) → task_id
         self.rows = {table: {} for table in ("run", "task_instance", "backfill", "dag", "version",
-                                             "asset_event", "asset_wait", "run_asset_event")}
+                                             "asset_event", "asset_wait", "run_asset_event",
+                                             "callback")}
 
     def label(self, run, task, map_index):
         name = self.names[run, task] + (f"[{map_index}]" if map_index >= 0 else "")
@@ -55,7 +57,7 @@ class Store:
         keys = {"run": ("id",), "task_instance": ("run", "task", "map_index"),
                 "backfill": ("id",), "dag": ("dag_id",), "version": ("id",),
                 "asset_event": ("id",), "asset_wait": ("dag_id", "partition", "event"),
-                "run_asset_event": ("run", "event")}
+                "run_asset_event": ("run", "event"), "callback": ("id",)}
         with self.daemon.read() as store:
             store.row_factory = sqlite_row
             store.execute("BEGIN")
@@ -72,7 +74,35 @@ class Store:
         lines += self.silent(before, said)
         lines += self.others(before)
         lines += self.assets(before)
+        lines += self.callbacks(before)
         return lines
+
+    def callbacks(self, before):
+        lines = []
+        for number, row in self.rows["callback"].items():
+            old = before["callback"].get(number)
+            if old is None and row["state"] in ("pending", "running"):
+                of = row["task_id"] or "run"
+                if row["task_id"] and row["map_index"] >= 0:
+                    of += f"[{row['map_index']}]"
+                if row["task_id"] and row["run"] != 1:
+                    of = f"r{row['run']}.{of}"
+                lines.append(f"c{number} new {row['event']} of {of} by {row['kind']}")
+            elif old != row and row["state"] != "running":
+                until = "" if row["next_at"] is None else \
+                    f" until {duration(row['next_at'] - self.base_us)}"
+                lines.append(f"c{number} {row['state']}{until}{because(row['reason'])}")
+        return lines
+
+    def callback(self, number):
+        return self.rows["callback"][number]
+
+    def knows(self, token):
+        """Whether it is of an attempt or of a callback."""
+        with self.daemon.read() as store:
+            return store.execute("SELECT EXISTS (SELECT 1 FROM attempt WHERE token = ?1) OR "
+                                 "EXISTS (SELECT 1 FROM callback WHERE token = ?1)",
+                                 [token]).fetchone()[0] != 0
 
     def transitions(self, transitions):
         lines = []
@@ -159,6 +189,16 @@ class Store:
         lines += [f"{dag_id} has news of {events[event]['asset']}" for dag_id, event in news]
         lines += [f"{self.rows['run'][run]['dag_id']} takes its news" for run in taken]
         return lines
+
+
+def duration(left_us):
+    """As base/timefmt.h writes one."""
+    text = ""
+    for unit, unit_us in (("d", 86400 * 10**6), ("h", 3600 * 10**6), ("m", 60 * 10**6),
+                          ("s", 10**6), ("ms", 1000)):
+        text += f"{left_us // unit_us}{unit}" if left_us >= unit_us else ""
+        left_us %= unit_us
+    return text
 
 
 def sqlite_row(cursor, values):
