@@ -106,7 +106,7 @@ def set_task(task, key, text):
         task[key] = [int(code) for code in text.split()]
     elif key == "branch":
         task["branch"] = branch_of(text)
-    elif key != "outputs_used":  # the file's reader finds out by itself
+    elif key != "outputs_used" and text != "all_done_setup_success":  # found out by the reader
         task[TASK_KEYS[key]] = value_of(key, text)
 
 
