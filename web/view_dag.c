@@ -149,6 +149,7 @@ void view_dag(struct jw *w, const struct view_dag *view)
     jw_kv_string(w, "dag_id", row->dag_id);
     jw_kv_string(w, "dag_display_name", row->dag_id);
     jw_kv_bool(w, "is_paused", row->is_paused);
+    jw_kv_string(w, "pause_reason", row->pause_reason);
     jw_kv_bool(w, "is_stale", row->is_stale);
     jw_kv_time(w, "last_parsed_time", row->parsed_at_us);
     jw_kv_null(w, "last_parse_duration");

@@ -176,6 +176,51 @@ class Page(WebCase):
         self.assertEqual(self.browser.value("getComputedStyle(document.querySelector('.bar.s-failed')).backgroundColor"),
                          "rgb(240, 2, 0)")
 
+    def test_mapped_tasks(self):
+        self.db.execute("DELETE FROM task_instance WHERE run = 11 AND task = 2")
+        for index in range(150):
+            insert(self.db, "task_instance", run=11, task=2, map_index=index, task_id="notify", try_number=1, max_tries=2,
+                   state="failed" if index == 70 else "up_for_reschedule" if index == 71 else "success",
+                   started_at=START, ended_at=None if index == 71 else START + 5 * 10**6,
+                   retry_at=START if index == 71 else None, wait_since=START if index == 71 else None,
+                   reason={70: "exit_code 7", 71: "waiting_for: file in/71.csv"}.get(index))
+        self.db.commit()
+        rows = "document.querySelectorAll('tbody tr').length"
+        self.open(f"#/dags/churn/runs/{RUNNING}")
+        self.shows("150 instances", "148 ×", "notify[70]: ")
+        self.assertEqual(self.browser.value(rows), 3)
+        self.assertNotIn("notify[3]", self.browser.text())
+        self.assertEqual(self.browser.value(FINDINGS), [])
+        self.browser.shot("mapped")
+        self.click("document.querySelector('button.fold')")
+        self.shows("notify[3]", "in/71.csv", "Show more (100 of 150)")
+        self.assertEqual(self.browser.value(FINDINGS), [])
+        self.browser.shot("mapped-open")
+        self.browser.size(360)
+        self.assertEqual(self.browser.value(FINDINGS), [])
+        self.click("document.querySelector('button.fold')")
+        harness.wait_until(lambda: self.browser.value(rows) == 3, what="the instances to be folded")
+        self.open(f"#/dags/churn/runs/{RUNNING}/tasks/notify%5B120%5D")  # the chosen one is always shown
+        self.shows("notify[120]", "Show more (101 of 150)", "It has not been tried yet.")
+
+    def test_reasons_of_pauses(self):
+        self.db.execute("UPDATE dag SET is_paused = 1, pause_reason = 'max_consecutive_failed_dag_runs: 3'"
+                        " WHERE dag_id = 'churn'")
+        self.db.execute("UPDATE backfill SET is_paused = 1, pause_reason = 'run_failed: one', on_failure = 'stop',"
+                        " tasks = '[\"check\"]', downstream = 1, is_forced = 1")
+        self.db.commit()
+        self.open("")
+        self.shows("max_consecutive_failed_dag_runs: 3")
+        self.open("#/dags/churn")
+        self.shows("max_consecutive_failed_dag_runs: 3", "paused: run_failed: one")
+        self.open("#/backfills/1")
+        self.shows("paused: run_failed: one", "only check, with downstream", "stops at a failure", "also unchanged work",
+                   "Resume")
+        self.click("[...document.querySelectorAll('button')].find((node) => node.textContent === 'Retry what failed')")
+        harness.wait_until(lambda: self.scheduler.commands, what="the command")
+        self.assertEqual((self.scheduler.commands[0]["action"], self.scheduler.commands[0]["backfill"]), ("retry", 1))
+        self.assertEqual(self.browser.trouble, [])
+
     def test_live(self):
         self.open(f"#/dags/churn/runs/{RUNNING}/tasks/check")
         self.shows("running", "Waits for check (running)", "bad")

@@ -1,10 +1,10 @@
 // One DAG: its runs and backfills, and the forms that make them.
 import { useState } from "./preact-hooks.js";
 import { post, segment, useLive } from "./api.js";
-import { PauseSwitch } from "./dags.js";
+import { PauseReason, PauseSwitch } from "./dags.js";
 import { html } from "./html.js";
 import { Action, backfillHref, Bars, Duration, More, Problem, runHref, State, Time } from "./parts.js";
-import { Progress } from "./backfill.js";
+import { Progress, stateOf } from "./backfill.js";
 
 const PAGE = 50;
 
@@ -88,8 +88,7 @@ function Backfills({ dag }) {
     (event) => event.dag_id === dag && event.backfill_id);
   if (!list.data || list.data.total_entries === 0) return html`<${Problem} error=${list.error} />`;
   return html`<h2>Backfills</h2><ul class="plain">${list.data.backfills.map((one) => html`<li key=${one.id}>
-    <a href=${backfillHref(one.id)}>Backfill ${one.id}</a>: <${Time} at=${one.from_date} /> to <${Time} at=${one.to_date} />
-    ${one.completed_at ? (one.cancelled ? " · cancelled" : " · done") : one.is_paused ? " · paused" : " · running"}
+    <a href=${backfillHref(one.id)}>Backfill ${one.id}</a>: <${Time} at=${one.from_date} /> to <${Time} at=${one.to_date} /> · ${stateOf(one)}
     <${Progress} value=${{ ...one, running: 0 }} /></li>`)}</ul>`;
 }
 
@@ -103,7 +102,7 @@ export function Dag({ id }) {
     <h1>${id}</h1>
     ${data.has_import_errors ? html`<p class="problem">✕ ${data.relative_fileloc} has errors now: version ${data.latest_dag_version.version_number}, the last good one, goes on.</p>` : null}
     ${data.description ? html`<p>${data.description}</p>` : null}
-    <dl class="facts"><div><dt>Active</dt><dd><${PauseSwitch} dag=${data} reload=${dag.reload} /></dd></div>
+    <dl class="facts"><div><dt>Active</dt><dd><${PauseSwitch} dag=${data} reload=${dag.reload} /><${PauseReason} dag=${data} /></dd></div>
       <div><dt>Schedule</dt><dd>${data.timetable_summary || "by hand"}${data.timezone && data.timetable_summary ? `, ${data.timezone}` : ""}</dd></div>
       <div><dt>Next run</dt><dd><${Time} at=${data.next_dagrun_run_after} /></dd></div>
       <div><dt>Runs going on</dt><dd>${data.active_runs_count} of ${data.max_active_runs}</dd></div>

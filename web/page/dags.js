@@ -24,6 +24,11 @@ export function PauseSwitch({ dag, reload }) {
     <${Problem} error=${error} />`;
 }
 
+// Why the scheduler paused it; nothing where a person did.
+export function PauseReason({ dag }) {
+  return dag.is_paused && dag.pause_reason ? html`<div class="faint">${dag.pause_reason}</div>` : null;
+}
+
 function ImportErrors() {
   const { data } = useLive("/api/v2/importErrors?limit=100", () => false);
   if (!data || data.total_entries === 0) return null;
@@ -42,7 +47,7 @@ function Row({ dag, runs, reload }) {
       ${dag.has_import_errors ? html` <span class="tag bad">✕ file has errors</span>` : null}
       ${dag.tags.map((tag) => html` <span class="tag" key=${tag.name}>${tag.name}</span>`)}
       ${dag.description ? html`<div class="faint">${dag.description}</div>` : null}</th>
-    <td data-label="Active"><${PauseSwitch} dag=${dag} reload=${reload} /></td>
+    <td data-label="Active"><${PauseSwitch} dag=${dag} reload=${reload} /><${PauseReason} dag=${dag} /></td>
     <td data-label="Schedule">${dag.timetable_summary || html`<span class="faint">by hand</span>`}</td>
     <td data-label="Last result">${last ? html`<${State} state=${last.state} />` : html`<span class="faint">–</span>`}</td>
     <td data-label="Last runs"><${Bars} dag=${dag.dag_id} runs=${runs} /></td>
