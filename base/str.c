@@ -160,6 +160,17 @@ bool str_is_id(struct str s)
     return true;
 }
 
+bool str_is_name(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        if (!letter && (i == 0 || c < '0' || c > '9'))
+            return false;
+    }
+    return s.len > 0;
+}
+
 static size_t min_size(size_t a, size_t b)
 {
     return a < b ? a : b;

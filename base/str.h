@@ -40,6 +40,9 @@ bool str_is_utf8(struct str s);
  * [A-Za-z0-9_.~:+-], and neither "." nor "..". */
 bool str_is_id(struct str s);
 
+/* Whether `s` may be the name of a variable: letters, digits and _, and no digit first. */
+bool str_is_name(struct str s);
+
 /* The edit distance (Levenshtein with adjacent transpositions) of two short strings, for
  * suggestions; strings over 63 bytes are at distance SIZE_MAX. */
 size_t str_distance(struct str a, struct str b);

@@ -225,17 +225,6 @@ static void read_branch_output(struct dag_builder *b, uint32_t index, const stru
     task->outputs_used = true;
 }
 
-static bool is_name(struct str name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-        if (!letter && (i == 0 || c < '0' || c > '9'))
-            return false;
-    }
-    return name.len > 0;
-}
-
 static void read_expand_text(struct reference_scope *scope, const struct node *node)
 {
     struct dag_builder *b = scope->b;
@@ -263,7 +252,7 @@ static void read_expand_entry(struct reference_scope *scope, const struct node_e
     struct dag_builder *b = scope->b;
     const struct node *value = entry->value;
 
-    if (!is_name(entry->key))
+    if (!str_is_name(entry->key))
         diag_add(b->diags, MR(EXPAND), entry->key_at,
                  "letters, digits and _ are allowed, a digit not at the beginning",
                  "no name to go by in templates as map.NAME");

@@ -144,22 +144,11 @@ static void read_teardown(struct dag_builder *b, const struct task_options *o,
     task->trigger_rule = TRIGGER_RULE_ALL_DONE_SETUP_SUCCESS;
 }
 
-static bool is_env_name(struct str name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-        if (!letter && (i == 0 || c < '0' || c > '9'))
-            return false;
-    }
-    return name.len > 0;
-}
-
 static void check_env(struct dag_builder *b, const struct node *env)
 {
     for (size_t i = 0; env != NULL && i < env->entry_count; i++) {
         const struct node_entry *entry = &env->entries[i];
-        if (!is_env_name(entry->key))
+        if (!str_is_name(entry->key))
             diag_add(b->diags, MR(BAD_VALUE), entry->key_at,
                      "letters, digits and _ are allowed, a digit not at the beginning",
                      "no name of an environment variable");

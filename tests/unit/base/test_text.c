@@ -69,6 +69,8 @@ static void texts(void **state)
         assert_int_equal(str_is_utf8(str_from(cases[i].text)), cases[i].utf8);
         assert_int_equal(str_is_id(str_from(cases[i].text)), cases[i].id);
     }
+    assert_true(str_is_name(STR("_a1B")) && str_is_name(STR("a")));
+    assert_false(str_is_name(STR("")) || str_is_name(STR("1a")) || str_is_name(STR("a-b")));
     assert_true(str_is(str_trim(STR(" \t x y\r\n")), "x y"));
     assert_true(str_starts(STR("abc"), STR("ab")) && !str_starts(STR("a"), STR("ab")));
     assert_true(str_ends(STR("abc"), STR("bc")) && !str_ends(STR("c"), STR("bc")));
