@@ -19,6 +19,18 @@ void run_doom(struct core *core, struct run *run, enum task_state running_to, co
     }
 }
 
+void run_stop_tasks(struct core *core, struct run *run, const char *reason)
+{
+    for (uint32_t i = 0; i < run->dag->task_count; i++) {
+        struct task *node = &run->tasks[i];
+        for (uint32_t k = 0; k < task_instance_count(node); k++) {
+            struct task *task = task_instance(node, k);
+            if (!task_state_is_final(task->state))
+                task_decide(core, task, task->attempt != NULL ? TASK_FAILED : TASK_SKIPPED, reason);
+        }
+    }
+}
+
 void run_arm_timeout(struct core *core, struct run *run)
 {
     int64_t timeout_us = run->dag->dagrun_timeout_us;

@@ -60,13 +60,9 @@ void run_enqueue(struct core *core, struct run *run); /* queued: by run_after */
 void run_start(struct core *core, struct run *run);
 void run_check_end(struct core *core, struct run *run);
 void run_end(struct core *core, struct run *run, enum run_state state, const char *reason);
-/* Ends all tasks that are not over, for a run that ends before its time: those with an attempt are
- * stopped and fail, the others are skipped. The run itself is the caller's to end. */
-void run_stop_tasks(struct core *core, struct run *run, const char *reason);
 void run_attempt_stopped(struct core *core, struct run *run); /* one of those told to stop */
 void run_free(struct core *core, struct run *run);
 int64_t run_sort_date(const struct run *run); /* logical date, or run_after without one */
-struct run *runs_find(const struct core *core, int64_t id); /* in memory; NULL if it is not */
 /* A run that is over is to run again; what is left of it is enqueued by run_enqueue(). */
 void run_requeue(struct core *core, struct run *run);
 /* A run that begins anew: numbers of former tries stay taken, those of the same task, and those
@@ -77,13 +73,21 @@ void run_set_state(struct core *core, struct run *run, enum run_state state, con
 void run_set_note(struct core *core, struct run *run, const char *note);
 void run_force(struct core *core, struct run *run); /* from now on */
 void run_forget_if_over(struct core *core, struct run *run);
-bool run_known_by_name(const struct core *core, const char *dag_id, const char *run_id);
-bool run_known_by_date(const struct core *core, const char *dag_id, int64_t logical_date_us);
 
 void run_tell(struct core *core, const struct run *run, const char *reason); /* same state */
 bool task_counts_for_run(const struct task *task);                           /* an effective leaf */
 
+/* run_names.c */
+struct run *runs_find(const struct core *core, int64_t id); /* in memory; NULL if it is not */
+void run_names_add(struct core *core, struct run *run);
+void run_names_remove(struct core *core, struct run *run);
+bool run_known_by_name(const struct core *core, const char *dag_id, const char *run_id);
+bool run_known_by_date(const struct core *core, const char *dag_id, int64_t logical_date_us);
+
 /* halt.c */
+/* Ends all tasks that are not over, for a run that ends before its time: those with an attempt are
+ * stopped and fail, the others are skipped. The run itself is the caller's to end. */
+void run_stop_tasks(struct core *core, struct run *run, const char *reason);
 /* Stops the run's work, which then ends as failed once its teardowns have; attempts that run end
  * as `running_to`. Nothing if that was done before. */
 void run_doom(struct core *core, struct run *run, enum task_state running_to, const char *reason);

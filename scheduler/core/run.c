@@ -24,58 +24,6 @@ bool run_is_before(const struct heap_node *a, const struct heap_node *b)
     return x->row.id < y->row.id;
 }
 
-static char *make_key(struct arena *arena, const char *dag_id, const char *name)
-{
-    return arena_printf(arena, "%s/%s", dag_id, name);
-}
-
-static char *make_date_key(struct arena *arena, const char *dag_id, int64_t date_us)
-{
-    return arena_printf(arena, "%s/%lld", dag_id, (long long)date_us);
-}
-
-bool run_known_by_name(const struct core *core, const char *dag_id, const char *run_id)
-{
-    struct run *run = NULL;
-    struct arena arena = {0};
-    const char *key = make_key(&arena, dag_id, run_id);
-
-    HASH_FIND(hh_name, core->run_names, key, strlen(key), run);
-    arena_release(&arena);
-    return run != NULL;
-}
-
-bool run_known_by_date(const struct core *core, const char *dag_id, int64_t logical_date_us)
-{
-    struct run *run = NULL;
-    struct arena arena = {0};
-    const char *key = make_date_key(&arena, dag_id, logical_date_us);
-
-    HASH_FIND(hh_date, core->run_dates, key, strlen(key), run);
-    arena_release(&arena);
-    return run != NULL;
-}
-
-/* A run that is processed again takes its names over from one that ended in this very turn. */
-static void index_run(struct core *core, struct run *run)
-{
-    struct run *old = NULL;
-
-    run->name_key = make_key(&run->arena, run->row.dag_id, run->row.run_id);
-    HASH_FIND(hh_name, core->run_names, run->name_key, strlen(run->name_key), old);
-    if (old != NULL)
-        HASH_DELETE(hh_name, core->run_names, old);
-    HASH_ADD_KEYPTR(hh_name, core->run_names, run->name_key, strlen(run->name_key), run);
-    if (run->row.logical_date_us == 0)
-        return;
-    run->date_key = make_date_key(&run->arena, run->row.dag_id, run->row.logical_date_us);
-    HASH_FIND(hh_date, core->run_dates, run->date_key, strlen(run->date_key), old);
-    if (old != NULL)
-        HASH_DELETE(hh_date, core->run_dates, old);
-    HASH_ADD_KEYPTR(hh_date, core->run_dates, run->date_key, strlen(run->date_key), run);
-    waits_run_is_live(core, run);
-}
-
 static void init_tasks(struct run *run)
 {
     uint32_t count = run->dag->task_count;
@@ -127,7 +75,8 @@ struct run *run_new(struct core *core, struct dag_entry *entry, struct dag *vers
     if (run->backfill != NULL || open != NULL) /* one that is over may be cleared, and go on */
         backfill_mark_outside(run, run->backfill != NULL ? run->backfill : open);
     HASH_ADD(hh, core->runs, row.id, sizeof(run->row.id), run);
-    index_run(core, run);
+    run_names_add(core, run);
+    waits_run_is_live(core, run);
     past_run_new(run);
     if (run_state_is_final(row->state))
         return run;
@@ -295,14 +244,6 @@ void run_check_end(struct core *core, struct run *run)
                           task_label(core, leaf)));
 }
 
-struct run *runs_find(const struct core *core, int64_t id)
-{
-    struct run *run = NULL;
-
-    HASH_FIND(hh, core->runs, &id, sizeof(id), run);
-    return run;
-}
-
 void run_forget_if_over(struct core *core, struct run *run)
 {
     if (!run_state_is_final(run->row.state) || run->stopping > 0 || run->is_forgotten)
@@ -398,18 +339,6 @@ void run_force(struct core *core, struct run *run)
     tell_same_state(core, run);
 }
 
-void run_stop_tasks(struct core *core, struct run *run, const char *reason)
-{
-    for (uint32_t i = 0; i < run->dag->task_count; i++) {
-        struct task *node = &run->tasks[i];
-        for (uint32_t k = 0; k < task_instance_count(node); k++) {
-            struct task *task = task_instance(node, k);
-            if (!task_state_is_final(task->state))
-                task_decide(core, task, task->attempt != NULL ? TASK_FAILED : TASK_SKIPPED, reason);
-        }
-    }
-}
-
 void run_attempt_stopped(struct core *core, struct run *run)
 {
     run->stopping--;
@@ -450,19 +379,10 @@ void run_end(struct core *core, struct run *run, enum run_state state, const cha
 
 void run_free(struct core *core, struct run *run)
 {
-    struct run *indexed = NULL;
-
     ready_release(run);
     past_free(core, run);
     waits_run_freed(run);
-    HASH_FIND(hh_name, core->run_names, run->name_key, strlen(run->name_key), indexed);
-    if (indexed == run)
-        HASH_DELETE(hh_name, core->run_names, run);
-    if (run->date_key != NULL) {
-        HASH_FIND(hh_date, core->run_dates, run->date_key, strlen(run->date_key), indexed);
-        if (indexed == run)
-            HASH_DELETE(hh_date, core->run_dates, run);
-    }
+    run_names_remove(core, run);
     for (uint32_t i = 0; i < run->dag->task_count; i++) {
         json_decref(run->tasks[i].outputs);
         mapping_free(&run->tasks[i]);
