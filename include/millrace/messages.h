@@ -34,12 +34,12 @@
  *                       conf?, note?, force?, triggered_by}
  *     asset_event      {asset, partition?, extra?}   an update by somebody outside
  *     backfill_create  {dag_id, from, to, max_active_runs, reprocess, run_backwards, conf?, tasks?,
- *                       upstream?, downstream?, on_failure?}
+ *                       upstream?, downstream?, on_failure?, force?}
  *     backfill_control {backfill, action: pause|unpause|cancel|retry|set, max_active_runs?,
  *                       on_failure?}   the last two are of `set`
  *     clear            {dag_id, run_id? | from?, to?, include_past?, include_future?, tasks?,
  *                       upstream?, downstream?, only_failed?, only_running?, keep_runs?,
- *                       on_latest_version?, refuse_running?, note?, by?}
+ *                       on_latest_version?, refuse_running?, force?, note?, by?}
  *                       tasks: [task_id | [task_id, map_index]], absent = all
  *     mark_tasks       {dag_id, run_id, include_past?, include_future?, tasks?, upstream?,
  *                       downstream?, state: success|failed|skipped | cancel: true, by?}
