@@ -175,7 +175,6 @@ static void look_again_at_all(struct core *core, struct run *run)
 void past_task_ended(struct core *core, const struct task *task)
 {
     const struct dag *dag = task->run->dag;
-    const struct dag_task *spec = task_spec(task);
     struct past *past = NULL;
     struct past *next = NULL;
 
@@ -183,15 +182,16 @@ void past_task_ended(struct core *core, const struct task *task)
     {
         struct run *run = past->run;
         uint32_t same = same_task(run->dag, dag, task->index);
-        if (run->past_waiting == 0)
+        if (run->past_waiting == 0 || PLANTED(PAST_NOT_TOLD))
             continue;
-        if (same != UINT32_MAX)
-            look_again(core, run, same);
-        for (uint32_t i = 0; run->dag->waits_for_downstream && i < spec->upstream_count; i++) {
-            uint32_t up = same_task(run->dag, dag, spec->upstream[i]);
-            if (up != UINT32_MAX && run->dag->tasks[up].wait_for_downstream)
-                look_again(core, run, up);
-        }
+        if (same == UINT32_MAX)
+            continue;
+        look_again(core, run, same);
+        /* What is behind what, the later run's version says. */
+        const struct dag_task *spec = &run->dag->tasks[same];
+        for (uint32_t i = 0; run->dag->waits_for_downstream && i < spec->upstream_count; i++)
+            if (run->dag->tasks[spec->upstream[i]].wait_for_downstream)
+                look_again(core, run, spec->upstream[i]);
     }
 }
 

@@ -135,6 +135,8 @@ static void check_workers_are_empty(struct sim *sim)
 
 void check_end(struct sim *sim)
 {
+    if (sim->has_past)
+        return; /* what waits for a failed run before does so until a person mends that */
     for (size_t i = 0; i < sim->rows.run_count; i++)
         check_run_is_over(sim, &sim->rows.runs[i]);
     for (size_t i = 0; i < sim->rows.dag_row_count; i++)

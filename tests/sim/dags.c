@@ -104,6 +104,12 @@ static void fill_task(struct sim *sim, struct dag *dag, uint32_t index)
         !sim->is_plain && draw(draws, 16) == 1 ? draw_between(draws, 1, 2) : 0;
     if (!sim->is_plain)
         fill_extras(draws, task);
+    if (sim->has_past && draw(draws, 5) == 1) {
+        task->depends_on_past = true;
+        task->wait_for_downstream = draw(draws, 3) == 1;
+        dag->looks_back = true;
+        dag->waits_for_downstream = dag->waits_for_downstream || task->wait_for_downstream;
+    }
     task->execution_timeout_us = draw_chance(draws, 30) ? 30 * US_PER_SECOND : 0;
 }
 

@@ -60,6 +60,8 @@ void replay_begin(struct sim *sim)
     if (!draw_chance(sim->draws, sim->knobs.replay) || sim->committed_us == 0 ||
         sim->committed_us < sim->latest_commit_us)
         return;
+    if (sim->has_past)
+        return; /* the rebuilt one has still to ask of the runs before */
     int64_t wakeup = core_next_wakeup(sim->core);
     if (wakeup != 0 && wakeup <= sim->committed_us)
         return; /* a tick was put off, which recovery makes up for */

@@ -206,6 +206,7 @@ bool sim_run(struct sim *sim, struct draws *draws)
         return false;
     }
     sim->is_plain = draw(draws, PLAIN_WORLDS) == 1;
+    sim->has_past = !sim->is_plain && draw(draws, 5) == 1;
     set_up(sim);
     if (sim->is_plain) {
         model_run(sim);

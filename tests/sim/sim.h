@@ -182,6 +182,7 @@ struct sim {
     bool is_traced;
     bool is_calm;
     bool is_plain; /* no faults: compared with the reference model */
+    bool has_past; /* tasks wait for the run before: some of them for ever */
     int64_t tick;
     int64_t last_tick; /* stop here; 0 = at the end */
     int64_t now_us;
