@@ -188,7 +188,7 @@ int main(int argc, char **argv)
                 run_flips("WAL, first frames", state, &snapshot, WAL, 200, flips) &&
                 run_flips("WAL, anywhere", state, &snapshot, WAL, 0, flips) &&
                 run_cut("WAL gone", state, &snapshot, WAL, 0) &&
-                run_cut("WAL cut short", state, &snapshot, WAL, 6) &&
+                run_cut("WAL cut short", state, &snapshot, WAL, 1) &&
                 run_cut("database gone", state, &snapshot, DATABASE, 0) &&
                 run_cut("database cut short", state, &snapshot, DATABASE, 5) &&
                 run_cut("mark gone", state, &snapshot, MARK, 0);

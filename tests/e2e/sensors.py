@@ -7,7 +7,7 @@ import threading
 import time
 import unittest
 
-from harness import Case, wait_until
+from harness import SANITIZED, Case, wait_until
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -170,7 +170,8 @@ tasks:
         with open(f"/proc/{pid}/status") as file:
             memory = next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
         print(f"scheduler with {count} sensors waiting: {memory} kB")
-        self.assertLess(memory, 120_000)
+        if not SANITIZED:  # which multiply it
+            self.assertLess(memory, 120_000)
 
 
 if __name__ == "__main__":
