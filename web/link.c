@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/wire.h"
 #include "millrace/messages.h"
+#include "scheduler/store/read.h"
 #include "web/server.h"
 
 #include <errno.h>
@@ -63,6 +64,9 @@ static void finish_first(struct link *link, const struct link_answer *answer)
     link->pending = pending->next;
     request->owner = NULL;
     pending->done(link->web, request, answer);
+    /* What it read ends with it: a snapshot that stayed would be the next request's, however old
+     * it is by then, and keep the WAL from being used again. */
+    read_end(link->web->read);
     free(pending);
     request_finish(request);
 }

@@ -28,6 +28,17 @@ tasks:
   after: {type: noop, depends_on: [long]}
 """
 
+CHAIN = """dag_id: chain
+tasks:
+  first:
+    type: command
+    with: {argv: [sleep, "0.3"]}
+  second:
+    type: command
+    depends_on: [first]
+    with: {argv: [touch, begun]}
+"""
+
 DAILY = """dag_id: daily
 schedule: "0 0 * * *"
 start_date: 2026-01-01
@@ -44,6 +55,7 @@ class ClearRuns(harness.Case):
         super().setUp()
         self.project.write("dags/d.yaml", DAG)
         self.project.write("dags/sleep.yaml", SLEEP)
+        self.project.write("dags/chain.yaml", CHAIN)
         self.server = self.project.serve()
         harness.wait_until(lambda: self.server.request("GET", "/api/v2/dags/d")[0] == 200, what="the DAG")
 
@@ -102,6 +114,13 @@ class ClearRuns(harness.Case):
                            what="the second try")
         self.wait_state("d", "one", "success")
         self.assertEqual(len(self.tries("d", "one", "last")), 1)
+
+    def test_answer_after_change_is_new(self):
+        # What answered the trigger is read again by nobody: no request comes until `second` has begun,
+        # which is after the success of `first` was committed.
+        self.trigger("chain", "one")
+        harness.wait_until(lambda: os.path.exists(self.project.path("begun")), what="the second task")
+        self.assertEqual(self.tasks("chain", "one")["first"]["state"], "success")
 
     def test_clear_run(self):
         self.failed_run()
