@@ -474,6 +474,9 @@ static void write_dag_waits(struct jw *w, const struct explain_dag *of)
                                       of->row->next_end_us, "the time"};
     const struct explain_wait trigger = {"trigger", "it has no next run by schedule", 0, 0,
                                          "a trigger (millrace dags trigger)"};
+    const struct explain_wait assets = {"condition", "updates of the assets of its schedule", 0, 0,
+                                        "the updates, or a trigger (millrace dags trigger)"};
+    bool by_assets = of->dag != NULL && of->dag->schedule.kind == SCHEDULE_ASSETS;
 
     jw_key(w, "waits_for");
     jw_begin_array(w);
@@ -485,7 +488,7 @@ static void write_dag_waits(struct jw *w, const struct explain_dag *of)
         write_wait(w, &pause);
     if (of->dag != NULL && of->queued + of->running >= of->dag->max_active_runs)
         write_wait(w, &limit);
-    write_wait(w, of->row->next_end_us != 0 ? &time : &trigger);
+    write_wait(w, of->row->next_end_us != 0 ? &time : by_assets ? &assets : &trigger);
     jw_end_array(w);
 }
 
@@ -504,6 +507,8 @@ void explain_dag(struct jw *w, const struct explain_dag *of)
     if (row->next_end_us != 0)
         buf_printf(&why, "; the next run by schedule is due %s",
                    timefmt_utc(row->next_end_us, when));
+    else if (of->dag != NULL && of->dag->schedule.kind == SCHEDULE_ASSETS)
+        buf_printf(&why, "; it runs when there is news of %s", of->dag->schedule.text);
     else
         buf_add_text(&why, "; it has no next run by schedule");
     jw_begin_object(w);

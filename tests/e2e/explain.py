@@ -33,14 +33,21 @@ tasks:
 """
 
 
+FED = """dag_id: fed
+schedule: {assets: [lake/a, lake/b]}
+tasks:
+  a: {type: noop}
+"""
+
+
 class Explain(harness.Case):
     def setUp(self):
         super().setUp()
         self.project.write("millrace.yaml", "dags_folder: dags\npools: {narrow: {slots: 1}}\n")
-        for name, text in (("d", DAG), ("small", SMALL), ("daily", DAILY)):
+        for name, text in (("d", DAG), ("small", SMALL), ("daily", DAILY), ("fed", FED)):
             self.project.write(f"dags/{name}.yaml", text)
         self.server = self.project.serve()
-        for name in ("d", "small", "daily"):
+        for name in ("d", "small", "daily", "fed"):
             harness.wait_until(lambda: self.server.request("GET", f"/api/v2/dags/{name}")[0] == 200, what=name)
 
     def explain(self, dag, run=None, task=None):
@@ -107,6 +114,9 @@ class Explain(harness.Case):
         harness.wait_until(lambda: self.explain("daily")["import_error"], what="the import error")
         self.assertIn("file", [one["kind"] for one in self.explain("daily")["waits_for"]])
         self.assertEqual([one["kind"] for one in self.explain("d")["waits_for"]], ["trigger"])
+        fed = self.explain("fed")
+        self.assertEqual([one["kind"] for one in fed["waits_for"]], ["condition"])
+        self.assertIn("lake/a and lake/b", fed["why"])
         os.unlink(self.project.path("dags/d.yaml"))
         harness.wait_until(lambda: self.explain("d")["state"] == "stale", what="a stale DAG")
 
