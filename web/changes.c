@@ -133,6 +133,30 @@ static bool add_run(struct web *web, struct request *request, struct change_plan
     return plan->count <= CHOICE_TASKS_MAX || too_many(request, "task instances", CHOICE_TASKS_MAX);
 }
 
+/* Of a run that is named each instance that is named must be there: an index that no instance has
+ * is a mistake, not a change of nothing. */
+static bool instances_exist(struct web *web, struct request *request,
+                            const struct change_plan *plan)
+{
+    for (size_t i = 0; plan->which.run_id != NULL && i < plan->tasks.count; i++) {
+        const struct task_name *name = &plan->tasks.names[i];
+        const struct task_key key = {plan->dag_id, plan->which.run_id, name->task_id,
+                                     name->map_index};
+        struct task_view ignored = {0};
+        struct err err;
+
+        if (name->map_index < 0 || read_task(web->read, &request->arena, &key, &ignored, &err))
+            continue;
+        if (err.code != ERR_NOT_FOUND)
+            respond_err(request, &err);
+        else
+            respond_detail(request, 404, "Task %s has no instance %d in run %s of %s",
+                           name->task_id, name->map_index, key.run_id, plan->dag_id);
+        return false;
+    }
+    return true;
+}
+
 bool changes_plan(struct web *web, struct request *request, struct change_plan *plan)
 {
     struct run_view *runs = NULL;
@@ -155,7 +179,7 @@ bool changes_plan(struct web *web, struct request *request, struct change_plan *
             return false;
     }
     if (fits || count == 0)
-        return true;
+        return instances_exist(web, request, plan);
     respond_detail(request, 404, "Task with ID %s was not found in %s",
                    plan->tasks.names[0].task_id, plan->dag_id);
     return false;

@@ -101,6 +101,8 @@ class Mapping(Case):
 
         self.assertIn("loading f008.txt", self.ok("logs", "mapped", run, "load[8]"))
         self.assertIn("load", self.ok("tasks", "show", "mapped", run, "load[8]"))
+        self.ok("tasks", "mark", "mapped", run, f"load[{COUNT}]", "success", code=3)
+        self.ok("tasks", "clear", "mapped", run, f"load[{COUNT}]", code=3)
         why = self.ok("explain", "mapped", run, "load[7]")
         self.assertIn("exit code 3", why)
         self.assertIn("upstream_failed: load[7]", self.ok("explain", "mapped", run, "total"))
