@@ -27,6 +27,8 @@ static json_t *create_body(struct remote *remote, const json_t *dag, struct err 
     if (!remote_instant("--from", options->from, timezone, from, err) ||
         !remote_instant("--to", options->to, timezone, to, err))
         return NULL;
+    if (!remote_has_params(dag, &options->params, err))
+        return NULL;
     json_t *types = remote_param_types(dag);
     json_t *conf = remote_conf(options->conf, &options->params, types, err);
     json_decref(types);

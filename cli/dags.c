@@ -133,6 +133,8 @@ static json_t *trigger_body(struct remote *remote, const json_t *dag, struct err
     if (options->logical_date != NULL &&
         !remote_instant("--logical-date", options->logical_date, timezone, logical_date, err))
         return NULL;
+    if (!remote_has_params(dag, &options->params, err))
+        return NULL;
     json_t *types = remote_param_types(dag);
     json_t *conf = remote_conf(options->conf, &options->params, types, err);
     json_decref(types);

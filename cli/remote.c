@@ -179,6 +179,29 @@ bool remote_instant(const char *name, const char *text, const char *timezone,
     return zone != NULL;
 }
 
+bool remote_has_params(const json_t *dag, const struct arg_list *pairs, struct err *err)
+{
+    const json_t *params = json_object_get(dag, "params");
+
+    for (size_t i = 0; i < pairs->count; i++) {
+        struct str pair = str_from(pairs->items[i]);
+        size_t equals = str_find(pair, '=', 0);
+        if (equals == SIZE_MAX || equals == 0 || json_object_getn(params, pair.ptr, equals) != NULL)
+            continue;
+        struct buf known = {0};
+        const char *name = NULL;
+        json_t *param = NULL;
+        json_object_foreach((json_t *)(uintptr_t)params, name, param)
+            buf_printf(&known, " %s", name);
+        err_set(err, ERR_USAGE, "%s has no param `%.*s`; its params:%s (--conf takes any name)",
+                json_get_string(dag, "dag_id", "the DAG"), (int)equals, pair.ptr,
+                known.len == 0 ? " none" : buf_text(&known));
+        buf_release(&known);
+        return false;
+    }
+    return true;
+}
+
 json_t *remote_param_types(const json_t *dag)
 {
     json_t *types = json_object();

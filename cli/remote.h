@@ -64,6 +64,11 @@ bool remote_instant(const char *name, const char *text, const char *timezone,
 json_t *remote_conf(const char *json_text, const struct arg_list *pairs, const json_t *types,
                     struct err *err);
 
+/* Whether each name of the "name=value" arguments is a param of the DAG, from what remote_dag()
+ * told: anything else would be a conf that nothing reads. What lacks a name is left to
+ * remote_conf(). */
+bool remote_has_params(const json_t *dag, const struct arg_list *pairs, struct err *err);
+
 /* The declared types of a DAG's params, from what remote_dag() told; owned by the caller. */
 json_t *remote_param_types(const json_t *dag);
 

@@ -141,6 +141,9 @@ class Cli(Case):
         self.assertIn("did you mean `dags`", self.project.command("dgs").stderr)
         self.ok("dags", "trigger", "fine", "--conf", "[1]", code=2)
         self.ok("dags", "trigger", "fine", "-p", "name", code=2)
+        unknown = self.project.command("dags", "trigger", "daily", "-p", "nmae=12")
+        self.assertEqual(unknown.returncode, 2, unknown.stderr)
+        self.assertIn("has no param `nmae`; its params: name", unknown.stderr)
 
     def test_output_that_cannot_be_written(self):
         with open("/dev/full", "w") as full:
