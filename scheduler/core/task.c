@@ -209,12 +209,34 @@ void task_schedule_poke(struct core *core, struct task *task)
     ready_push(core, task);
 }
 
+/* Of a task that is looked at without an upstream having just ended (its run is revived, or it was
+ * cleared): the upstream instance that keeps it from running, a failed one before a skipped one. */
+static const struct task *find_cause(const struct task *node)
+{
+    const struct dag_task *spec = task_spec(node);
+    const struct task *skipped = NULL;
+
+    for (uint32_t i = 0; i < spec->upstream_count; i++) {
+        struct task *upstream = &node->run->tasks[spec->upstream[i]];
+        for (uint32_t k = 0; k < task_instance_count(upstream); k++) {
+            const struct task *instance = task_instance(upstream, k);
+            if (task_state_is_failed(instance->state))
+                return instance;
+            if (instance->state == TASK_SKIPPED && skipped == NULL)
+                skipped = instance;
+        }
+    }
+    return skipped;
+}
+
 /* Why a task gets a state without running, as `cause` has ended. */
 static const char *verdict_reason(struct core *core, const struct task *task, enum verdict verdict,
                                   const struct task *cause)
 {
     const char *rule = trigger_rule_name(task_spec(task)->trigger_rule);
 
+    if (cause == NULL)
+        cause = find_cause(task);
     if (cause == NULL)
         return rule;
     if (verdict == VERDICT_UPSTREAM_FAILED && task_state_is_failed(cause->state))
