@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #define POLL_MS 100
+#define IDLE_POLLS_MAX 5 /* without anything left that could happen */
 #define SUPERVISE_MS 200
 
 /* How long workers that an earlier run left behind get to come back. */
@@ -43,6 +44,7 @@ struct local {
     int64_t worker_next_us; /* not before */
     int64_t alone_since_us; /* no worker connected since; 0 = one is */
     int young_deaths;
+    int idle_polls;
     bool is_resumed; /* what is followed began in an earlier process */
     bool is_finishing;
     int exit_code;
@@ -188,6 +190,27 @@ static void start_or_resume(struct local *local)
     }
 }
 
+/* Tasks that wait for a past that has failed, or for a run that nobody makes, would keep us for
+ * ever. */
+static bool is_stuck(struct local *local)
+{
+    local->idle_polls = scheduler_is_idle(local->scheduler) ? local->idle_polls + 1 : 0;
+    return local->idle_polls >= IDLE_POLLS_MAX;
+}
+
+static void end_stuck(struct local *local)
+{
+    progress_clear(&local->follow.progress);
+    fprintf(
+        stderr,
+        "error: nothing can go on: what has not ended waits for a run before it that failed, or "
+        "for one of another DAG\n"
+        "  = help: `millrace serve`, then `millrace explain %s RUN` says for which; once that is "
+        "cleared or marked, the same command goes on from here\n",
+        local->plan->dag->dag_id);
+    finish(local, err_exit_code(ERR_RUN_FAILED));
+}
+
 static void on_poll(uv_timer_t *timer)
 {
     struct local *local = timer->data;
@@ -200,8 +223,13 @@ static void on_poll(uv_timer_t *timer)
         fail(local, &err);
         return;
     }
-    if (!follow->has_ended || (follow->run == 0 && follow->backfill == 0))
+    if (follow->run == 0 && follow->backfill == 0)
         return;
+    if (!follow->has_ended) {
+        if (is_stuck(local))
+            end_stuck(local);
+        return;
+    }
     if (local->is_resumed && follow->has_failed) {
         /* The interruption may have been all that failed: what failed is run again. */
         fprintf(stderr, "running again what failed\n");

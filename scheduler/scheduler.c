@@ -164,6 +164,11 @@ void scheduler_give_back(struct scheduler *scheduler)
     turn_ask(scheduler);
 }
 
+bool scheduler_is_idle(const struct scheduler *scheduler)
+{
+    return scheduler->inbox_count == 0 && core_is_idle(scheduler->core);
+}
+
 bool scheduler_has_attempts(const struct scheduler *scheduler)
 {
     const char *instance = NULL;

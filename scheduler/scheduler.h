@@ -48,6 +48,9 @@ size_t scheduler_worker_count(const struct scheduler *scheduler);
 /* Whether a worker has, or may have, an attempt of ours. */
 bool scheduler_has_attempts(const struct scheduler *scheduler);
 
+/* Whether nothing more happens without a command: what has not ended waits for ever. */
+bool scheduler_is_idle(const struct scheduler *scheduler);
+
 /* Before scheduler_stop(), when the workers are told to stop their attempts: these then cost no
  * try. */
 void scheduler_give_back(struct scheduler *scheduler);

@@ -194,6 +194,14 @@ int64_t core_next_wakeup(const struct core *core)
     return retry_or_run < dag || PLANTED(SCHEDULE_NOT_AWAITED) ? retry_or_run : dag;
 }
 
+bool core_is_idle(const struct core *core)
+{
+    for (size_t i = 0; i < core->lane_count; i++)
+        if (core->lanes[i]->queues.count > 0)
+            return false;
+    return core->attempts == NULL && core_next_wakeup(core) == INT64_MAX;
+}
+
 size_t core_wants(struct core *core, int64_t now_us, struct core_want *out, size_t max)
 {
     size_t count = past_want(core, out, max);

@@ -78,6 +78,11 @@ struct dag *core_current_version(const struct core *core, const char *dag_id, in
 /* Whether there are callbacks of which no try has ended yet. */
 bool core_has_fresh_callbacks(const struct core *core);
 
+/* Whether nothing more happens without something from outside: no attempt lives, no task waits for
+ * its slots, no timer is set, no run is to be made. What has not ended then waits for the past, or
+ * for a run elsewhere. */
+bool core_is_idle(const struct core *core);
+
 /* Whether a run is live, i.e. known to the core and not final. */
 bool core_run_is_live(const struct core *core, int64_t run_id);
 

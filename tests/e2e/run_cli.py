@@ -124,6 +124,22 @@ class Run(Case):
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as database:
             return database.execute("select run_id, state from run where dag_id = ?", (dag,)).fetchall()
 
+    def test_a_range_that_waits_for_a_failed_past_ends(self):
+        self.project.write("past.yaml", """
+dag_id: past
+schedule: "@daily"
+tasks:
+  a:
+    type: command
+    depends_on_past: true
+    with: {argv: [sh, -c, "test -e fine"]}
+""")
+        argv = ["run", "past.yaml", "--from", "2026-01-01", "--to", "2026-01-02"]
+        done = self.project.command(*argv, timeout=60)
+        self.assertEqual(done.returncode, 6, done.stderr)
+        self.assertIn("nothing can go on", done.stderr)
+        self.assertIn("millrace explain past RUN", done.stderr)
+
 
 class Serve(Case):
     def test_an_unreadable_database_leaves_no_worker_behind(self):
