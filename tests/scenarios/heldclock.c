@@ -12,7 +12,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -30,6 +29,7 @@ struct held_clock {
 static struct held_clock *held;
 static const uv_timer_t *wakeup;
 static bool prepare_is_new;
+static bool is_starting;
 
 __attribute__((constructor)) static void begin(void)
 {
@@ -88,15 +88,10 @@ int uv_timer_start(uv_timer_t *handle, uv_timer_cb callback, uint64_t delay_ms, 
         delay_ms = NEVER_MS;
     if (is_wakeup)
         atomic_store(&held->is_due, is_due);
-    return real(handle, callback, delay_ms, repeat_ms);
-}
-
-/* libuv stops a timer that it starts or that has run out: that is not the loop's doing. */
-static bool is_libuv(const void *caller)
-{
-    Dl_info info = {0};
-
-    return dladdr(caller, &info) != 0 && strstr(info.dli_fname, "libuv") != NULL;
+    is_starting = true;
+    int status = real(handle, callback, delay_ms, repeat_ms);
+    is_starting = false;
+    return status;
 }
 
 int uv_timer_stop(uv_timer_t *handle)
@@ -105,7 +100,11 @@ int uv_timer_stop(uv_timer_t *handle)
 
     if (real == NULL)
         *(void **)&real = dlsym(RTLD_NEXT, "uv_timer_stop");
-    if (held != NULL && handle == wakeup && !is_libuv(__builtin_return_address(0)))
+    /* libuv itself stops a timer that it starts, or that has run out: that is not the loop's doing.
+     * (Who calls can't be told by the return address: the loop's last call may be a jump.) */
+    bool has_run_out =
+        uv_is_active((uv_handle_t *)handle) && handle->timeout <= uv_now(handle->loop);
+    if (held != NULL && handle == wakeup && !is_starting && !has_run_out)
         atomic_store(&held->is_due, 0);
     return real(handle);
 }
