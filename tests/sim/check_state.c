@@ -113,15 +113,17 @@ static bool has_attempts(const struct sim *sim, const struct stored_run *run)
     return false;
 }
 
-/* A run that has to end early knows it, or will be woken for it. */
+/* A run that has to end early knows it, or will be woken for it. One whose time is over has been
+ * woken: if it does not know it any more, it was marked since. */
 static void check_doom(struct sim *sim, const struct stored_run *run)
 {
     const struct dag *dag = run->dag;
 
     if (run->row.doom != NULL)
         return;
-    if (dag->dagrun_timeout_us != 0 &&
-        core_next_wakeup(sim->core) > run->row.started_at_us + dag->dagrun_timeout_us)
+    int64_t over_us = run->row.started_at_us + dag->dagrun_timeout_us;
+    if (dag->dagrun_timeout_us != 0 && over_us > sim->now_us &&
+        core_next_wakeup(sim->core) > over_us)
         sim_fail(sim, "L2: run %lld has a timeout that no timer will tell of",
                  (long long)run->row.id);
     for (size_t i = 0; dag->fail_fast && i < run->task_count; i++)
