@@ -149,26 +149,48 @@ static bool read_backfill(struct columns *columns, struct backfill_row *row, str
     return true;
 }
 
+/* The rows of a query, one after the other, each in an arena of its own. Whoever walks them sets
+ * `ok` to false to stop; the query is over when rows_next() says false. */
+struct rows {
+    struct bind bind;
+    struct arena arena;
+    struct columns columns; /* of the row at hand */
+    bool ok;
+};
+
+static struct rows rows_of(struct bind bind)
+{
+    return (struct rows){.bind = bind, .ok = true};
+}
+
+static bool rows_next(struct rows *rows, struct err *err)
+{
+    bool row = false;
+
+    arena_release(&rows->arena);
+    rows->ok = rows->ok && bind_step(&rows->bind, &row, err);
+    rows->columns = (struct columns){.stmt = rows->bind.stmt, .arena = &rows->arena};
+    if (rows->ok && row)
+        return true;
+    bind_end(&rows->bind);
+    return false;
+}
+
 bool store_load_dags(struct store *store, const char *dag_id, store_each_dag each, void *context,
                      struct err *err)
 {
     struct bind bind = bind_begin(store, STATEMENT_LOAD_DAGS);
-    bool row = false;
 
     bind_text(&bind, dag_id);
-    bool ok = bind_step(&bind, &row, err);
-    while (ok && row) {
-        struct arena arena = {0};
-        struct columns columns = {.stmt = bind.stmt, .arena = &arena};
+    struct rows rows = rows_of(bind);
+    while (rows_next(&rows, err)) {
         struct dag_row dag = {0};
         struct version_row version = {0};
-        read_dag(&columns, &dag);
-        read_version(&columns, &version);
-        ok = each(context, &dag, &version, err) && bind_step(&bind, &row, err);
-        arena_release(&arena);
+        read_dag(&rows.columns, &dag);
+        read_version(&rows.columns, &version);
+        rows.ok = each(context, &dag, &version, err);
     }
-    bind_end(&bind);
-    return ok;
+    return rows.ok;
 }
 
 static bool read_callback(struct columns *columns, struct callback_row *row, struct err *err)
@@ -200,90 +222,65 @@ bool store_load_callbacks(struct store *store, const char *dag_id, store_each_ca
                           void *context, struct err *err)
 {
     struct bind bind = bind_begin(store, STATEMENT_LOAD_CALLBACKS);
-    bool row = false;
 
     bind_text(&bind, dag_id);
-    bool ok = bind_step(&bind, &row, err);
-    while (ok && row) {
-        struct arena arena = {0};
-        struct columns columns = {.stmt = bind.stmt, .arena = &arena};
+    struct rows rows = rows_of(bind);
+    while (rows_next(&rows, err)) {
         struct callback_row callback = {0};
-        ok = read_callback(&columns, &callback, err);
-        if (ok) {
+        rows.ok = read_callback(&rows.columns, &callback, err);
+        if (rows.ok)
             each(context, &callback);
-            ok = bind_step(&bind, &row, err);
-        }
-        arena_release(&arena);
     }
-    bind_end(&bind);
-    return ok;
+    return rows.ok;
 }
 
 bool store_load_live_backfills(struct store *store, const char *dag_id, store_each_backfill each,
                                void *context, struct err *err)
 {
     struct bind bind = bind_begin(store, STATEMENT_LOAD_BACKFILLS);
-    bool row = false;
 
     bind_text(&bind, dag_id);
-    bool ok = bind_step(&bind, &row, err);
-    while (ok && row) {
-        struct arena arena = {0};
-        struct columns columns = {.stmt = bind.stmt, .arena = &arena};
+    struct rows rows = rows_of(bind);
+    while (rows_next(&rows, err)) {
         struct backfill_row backfill = {0};
-        ok = read_backfill(&columns, &backfill, err) && each(context, &backfill, err) &&
-             bind_step(&bind, &row, err);
-        arena_release(&arena);
+        rows.ok = read_backfill(&rows.columns, &backfill, err) && each(context, &backfill, err);
     }
-    bind_end(&bind);
-    return ok;
+    return rows.ok;
 }
 
 bool store_load_asset_waits(struct store *store, store_each_asset_wait each, void *context,
                             struct err *err)
 {
-    struct bind bind = bind_begin(store, STATEMENT_LOAD_ASSET_WAITS);
-    bool row = false;
-    bool ok = bind_step(&bind, &row, err);
+    struct rows rows = rows_of(bind_begin(store, STATEMENT_LOAD_ASSET_WAITS));
 
-    while (ok && row) {
-        struct arena arena = {0};
-        struct columns columns = {.stmt = bind.stmt, .arena = &arena};
+    while (rows_next(&rows, err)) {
         struct asset_wait_row wait = {0};
-        wait.dag_id = column_text(&columns);
-        wait.asset = column_text(&columns);
-        wait.partition = column_text(&columns);
-        wait.event = column_int(&columns);
-        wait.extra = column_text(&columns);
-        wait.event_partition = column_text(&columns);
-        ok = each(context, &wait, err) && bind_step(&bind, &row, err);
-        arena_release(&arena);
+        wait.dag_id = column_text(&rows.columns);
+        wait.asset = column_text(&rows.columns);
+        wait.partition = column_text(&rows.columns);
+        wait.event = column_int(&rows.columns);
+        wait.extra = column_text(&rows.columns);
+        wait.event_partition = column_text(&rows.columns);
+        rows.ok = each(context, &wait, err);
     }
-    bind_end(&bind);
-    return ok;
+    return rows.ok;
 }
 
 bool store_load_unseen_asset_events(struct store *store, store_each_asset_event each, void *context,
                                     struct err *err)
 {
-    struct bind bind = bind_begin(store, STATEMENT_LOAD_ASSET_EVENTS);
-    bool row = false;
-    bool ok = bind_step(&bind, &row, err);
+    struct rows rows = rows_of(bind_begin(store, STATEMENT_LOAD_ASSET_EVENTS));
 
-    while (ok && row) {
-        struct arena arena = {0};
-        struct columns columns = {.stmt = bind.stmt, .arena = &arena};
+    while (rows_next(&rows, err)) {
         struct asset_event_row event = {.map_index = -1};
-        event.id = column_int(&columns);
-        event.asset = column_text(&columns);
-        event.at_us = column_int(&columns);
-        event.partition = column_text(&columns);
-        event.extra = column_text(&columns);
-        ok = each(context, &event, err) && bind_step(&bind, &row, err);
-        arena_release(&arena);
+        event.id = column_int(&rows.columns);
+        event.asset = column_text(&rows.columns);
+        event.at_us = column_int(&rows.columns);
+        event.partition = column_text(&rows.columns);
+        event.extra = column_text(&rows.columns);
+        rows.ok = each(context, &event, err);
     }
-    bind_end(&bind);
-    return ok;
+    return rows.ok;
 }
 
 /* All task rows of a run, as an array in the arena. */
@@ -405,38 +402,25 @@ bool store_load_live_runs(struct store *store, const char *dag_id, store_each_ru
 {
     struct run_loader loader = {.store = store, .each = each, .context = context};
     struct bind bind = bind_begin(store, STATEMENT_LOAD_RUNS);
-    bool row = false;
 
     bind_text(&bind, dag_id);
-    bool ok = bind_step(&bind, &row, err);
-    while (ok && row) {
-        struct arena arena = {0};
-        struct columns columns = {.stmt = bind.stmt, .arena = &arena};
-        ok = load_run(&loader, &columns, err) && bind_step(&bind, &row, err);
-        arena_release(&arena);
-    }
-    bind_end(&bind);
+    struct rows rows = rows_of(bind);
+    while (rows_next(&rows, err))
+        rows.ok = load_run(&loader, &rows.columns, err);
     arena_release(&loader.version_arena);
-    return ok;
+    return rows.ok;
 }
 
 bool store_load_foreign_tokens(struct store *store, const char *dag_id, store_each_token each,
                                void *context, struct err *err)
 {
     struct bind bind = bind_begin(store, STATEMENT_LOAD_OPEN_TOKENS);
-    bool row = false;
 
     bind_text(&bind, dag_id);
-    bool ok = bind_step(&bind, &row, err);
-    while (ok && row) {
-        struct arena arena = {0};
-        struct columns columns = {.stmt = bind.stmt, .arena = &arena};
-        each(context, column_text(&columns));
-        ok = bind_step(&bind, &row, err);
-        arena_release(&arena);
-    }
-    bind_end(&bind);
-    return ok;
+    struct rows rows = rows_of(bind);
+    while (rows_next(&rows, err))
+        each(context, column_text(&rows.columns));
+    return rows.ok;
 }
 
 /* The statement that finds the run of a want, bound. */
