@@ -230,6 +230,9 @@ static void on_poll(uv_timer_t *timer)
             end_stuck(local);
         return;
     }
+    /* What is to be told of the run is tried once; what fails is left to the next scheduler. */
+    if (scheduler_has_fresh_callbacks(local->scheduler))
+        return;
     if (local->is_resumed && follow->has_failed) {
         /* The interruption may have been all that failed: what failed is run again. */
         fprintf(stderr, "running again what failed\n");

@@ -169,6 +169,11 @@ bool scheduler_is_idle(const struct scheduler *scheduler)
     return scheduler->inbox_count == 0 && core_is_idle(scheduler->core);
 }
 
+bool scheduler_has_fresh_callbacks(const struct scheduler *scheduler)
+{
+    return core_has_fresh_callbacks(scheduler->core);
+}
+
 bool scheduler_has_attempts(const struct scheduler *scheduler)
 {
     const char *instance = NULL;

@@ -51,6 +51,9 @@ bool scheduler_has_attempts(const struct scheduler *scheduler);
 /* Whether nothing more happens without a command: what has not ended waits for ever. */
 bool scheduler_is_idle(const struct scheduler *scheduler);
 
+/* Whether there are callbacks of which no try has ended yet. */
+bool scheduler_has_fresh_callbacks(const struct scheduler *scheduler);
+
 /* Before scheduler_stop(), when the workers are told to stop their attempts: these then cost no
  * try. */
 void scheduler_give_back(struct scheduler *scheduler);

@@ -90,6 +90,18 @@ tasks:
                 with open(os.path.join(folder, name), "rb") as file:
                     self.assertNotIn(SECRET.encode(), file.read(), name)
 
+    def test_a_run_without_server_tells_before_it_ends(self):
+        self.project.write("told.yaml", """
+dag_id: told
+on_failure_callback: {command: {argv: [sh, -c, 'sleep 0.3; printf %s "$MILLRACE_CALLBACK" > told.json']}}
+tasks:
+  bad: {type: command, with: {argv: [sh, -c, "exit 3"]}}
+""")
+        done = self.project.command("run", "told.yaml")
+        self.assertEqual(done.returncode, 6, done.stderr)
+        with open(self.project.path("told.json")) as file:
+            self.assertEqual(json.load(file)["run_state"], "failed")
+
     def test_a_callback_survives_a_restart_and_a_missed_deadline_is_told_of(self):
         self.receiver.answers = [500] * 3
         self.project.write("dags/late.yaml", f"""
