@@ -63,6 +63,27 @@ static void add_backfill(struct buf *out, const char *verb, const struct backfil
         buf_add_text(out, " retrying");
 }
 
+static void add_asset(struct buf *out, const struct decision *decision)
+{
+    const struct asset_wait_row *wait = &decision->as.asset_wait;
+
+    if (decision->kind == DECIDE_ASSET_EVENT) {
+        const struct asset_event_row *event = &decision->as.asset_event;
+        buf_printf(out, "asset %s updated", event->asset);
+        if (event->partition[0] != '\0')
+            buf_printf(out, " (%s)", event->partition);
+    } else if (decision->kind == DECIDE_ASSET_SEEN) {
+        buf_add_text(out, "asset events seen");
+    } else if (decision->kind == DECIDE_ASSET_WAIT) {
+        buf_printf(out, "%s has news of %s", wait->dag_id, wait->asset);
+    } else if (decision->kind == DECIDE_ASSET_TAKEN) {
+        buf_printf(out, "%s takes its news", decision->as.asset_taken.dag_id);
+    } else {
+        buf_printf(out, "%s drops its news of %s", wait->dag_id,
+                   wait->asset == NULL ? "all" : wait->asset);
+    }
+}
+
 void decision_describe(const struct decision *decision, struct buf *out)
 {
     switch (decision->kind) {
@@ -110,23 +131,11 @@ void decision_describe(const struct decision *decision, struct buf *out)
         add_backfill(out, "backfill", &decision->as.backfill);
         break;
     case DECIDE_ASSET_EVENT:
-        buf_printf(out, "asset %s updated", decision->as.asset_event.asset);
-        if (decision->as.asset_event.partition[0] != '\0')
-            buf_printf(out, " (%s)", decision->as.asset_event.partition);
-        break;
     case DECIDE_ASSET_SEEN:
-        buf_add_text(out, "asset events seen");
-        break;
     case DECIDE_ASSET_WAIT:
-        buf_printf(out, "%s has news of %s", decision->as.asset_wait.dag_id,
-                   decision->as.asset_wait.asset);
-        break;
     case DECIDE_ASSET_TAKEN:
-        buf_printf(out, "%s takes its news", decision->as.asset_taken.dag_id);
-        break;
     case DECIDE_ASSET_DROPPED:
-        buf_printf(out, "%s drops its news of %s", decision->as.asset_wait.dag_id,
-                   decision->as.asset_wait.asset == NULL ? "all" : decision->as.asset_wait.asset);
+        add_asset(out, decision);
         break;
     case DECIDE_START:
         buf_printf(out, "start r%lld %s", (long long)decision->as.start.run.id,
