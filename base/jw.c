@@ -71,6 +71,15 @@ static void add_escaped(struct buf *out, unsigned char c)
     }
 }
 
+/* Whether a text is printable ASCII that needs no escaping, as nearly all are. */
+static bool is_plain(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] < 0x20 || s.ptr[i] == '"' || s.ptr[i] == '\\' || s.ptr[i] == 0x7F)
+            return false;
+    return true;
+}
+
 /* Adds text that is known to be UTF-8, copying the runs between characters that need escaping. */
 static void add_text(struct buf *out, struct str s)
 {
@@ -108,7 +117,9 @@ void jw_str(struct jw *w, struct str value)
 {
     before_value(w);
     buf_add_char(w->out, '"');
-    if (str_is_utf8(value))
+    if (is_plain(value))
+        buf_add_str(w->out, value);
+    else if (str_is_utf8(value))
         add_text(w->out, value);
     else
         add_repaired(w->out, value);
@@ -123,17 +134,42 @@ void jw_string(struct jw *w, const char *value)
         jw_str(w, str_from(value));
 }
 
+/* A short key in one piece: frames are made of little else. */
 void jw_key(struct jw *w, const char *key)
 {
-    jw_str(w, str_from(key));
-    buf_add_char(w->out, ':');
+    char text[32];
+    size_t len = strlen(key);
+
+    if (len > sizeof(text) - 4 || !is_plain((struct str){key, len})) {
+        jw_str(w, (struct str){key, len});
+        buf_add_char(w->out, ':');
+    } else {
+        char *at = text;
+        if (w->need_comma)
+            *at++ = ',';
+        *at++ = '"';
+        memcpy(at, key, len);
+        memcpy(at + len, "\":", 2);
+        buf_add(w->out, text, (size_t)(at - text) + len + 2);
+    }
     w->need_comma = false;
 }
 
+/* Digits without printf, which costs more than all else of a number. */
 void jw_int(struct jw *w, int64_t value)
 {
+    char digits[20];
+    char *at = digits + sizeof(digits);
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+
     before_value(w);
-    buf_printf(w->out, "%lld", (long long)value);
+    do {
+        *--at = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (value < 0)
+        *--at = '-';
+    buf_add(w->out, at, (size_t)(digits + sizeof(digits) - at));
 }
 
 void jw_real(struct jw *w, double value)

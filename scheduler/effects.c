@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <string.h>
 
-/* The members of the rendered document, {"options":…,"env":…}, become members of this one. */
+/* The members of the rendered document, {"options":…,"env":…} or none, become members of this one. */
 static void add_rendered(struct jw *w, const char *rendered)
 {
     struct str document = str_from(rendered);
@@ -22,6 +22,14 @@ static void add_rendered(struct jw *w, const char *rendered)
     }
 }
 
+/* Whether an output that is there and unchanged may stand for the work. */
+static bool may_reuse(const struct decision_start *start)
+{
+    return start->task->cache && !start->run.is_forced &&
+           start->task->kind->class != TASK_CLASS_SHARED;
+}
+
+/* What has its default is left out: reading a member costs as much as all else of a short task. */
 static void write_attempt(const struct decision_start *start, struct buf *out)
 {
     struct jw w = {.out = out};
@@ -31,10 +39,13 @@ static void write_attempt(const struct decision_start *start, struct buf *out)
     jw_kv_string(&w, "task_id", start->task->task_id);
     jw_kv_int(&w, "task", start->attempt.task);
     jw_kv_int(&w, "try_number", start->attempt.try_number);
-    jw_kv_int(&w, "map_index", start->attempt.map_index);
     jw_kv_string(&w, "task_kind", start->task->kind->name);
-    jw_kv_int(&w, "timeout", start->task->execution_timeout_us);
-    jw_kv_bool(&w, "cache", start->task->cache && !start->run.is_forced);
+    if (start->attempt.map_index >= 0)
+        jw_kv_int(&w, "map_index", start->attempt.map_index);
+    if (start->task->execution_timeout_us > 0)
+        jw_kv_int(&w, "timeout", start->task->execution_timeout_us);
+    if (may_reuse(start))
+        jw_kv_bool(&w, "cache", true);
     add_rendered(&w, start->attempt.rendered);
     jw_end_object(&w);
 }

@@ -80,11 +80,14 @@ static void build_ended(struct job *job)
     jw_begin_object(&w);
     jw_kv_string(&w, "token", job->token);
     jw_kv_string(&w, "outcome", outcome_name(job->outcome));
-    jw_kv_int(&w, "exit_code", job->exit_code);
-    jw_kv_int(&w, "signal", job->signal);
     jw_kv_int(&w, "started_at", job->started_at_us);
     jw_kv_int(&w, "ended_at", job->ended_at_us);
-    jw_kv_string(&w, "reason", job->reason);
+    if (job->exit_code >= 0)
+        jw_kv_int(&w, "exit_code", job->exit_code);
+    if (job->signal != 0)
+        jw_kv_int(&w, "signal", job->signal);
+    if (job->reason != NULL)
+        jw_kv_string(&w, "reason", job->reason);
     if (job->outcome == OUTCOME_SUCCESS) {
         add_object(&w, "outputs", job->outputs);
         add_object(&w, "datasets", job->datasets);

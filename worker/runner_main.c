@@ -92,7 +92,8 @@ static void add_result(struct buf *out, const char *token, const struct result *
     jw_begin_object(&w);
     jw_kv_string(&w, "token", token);
     jw_kv_string(&w, "outcome", outcome_name(result->outcome));
-    jw_kv_string(&w, "reason", result->reason);
+    if (result->reason != NULL)
+        jw_kv_string(&w, "reason", result->reason);
     add_object(&w, "outputs", result->outputs);
     add_object(&w, "datasets", result->datasets);
     jw_end_object(&w);

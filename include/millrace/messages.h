@@ -62,12 +62,14 @@
  *
  * What there is many of in a turn shares a frame: a result, a start or an acknowledgement costs a
  * microsecond or two, half of what a frame of its own costs. A sender begins another frame once one
- * is longer than MESSAGES_BATCH_BYTES. */
+ * is longer than MESSAGES_BATCH_BYTES, so that the next process begins before this one has ended.
+ * Members that have their default are left out: exit_code -1, signal 0, map_index -1, timeout 0,
+ * cache false, empty options and env, no reason. */
 #ifndef MILLRACE_MESSAGES_H
 #define MILLRACE_MESSAGES_H
 
 #define MESSAGES_PROTOCOL 2
-#define MESSAGES_BATCH_BYTES (256u * 1024)
+#define MESSAGES_BATCH_BYTES (16u * 1024)
 
 /* The names of the kinds, so that no two files spell one differently. */
 #define MESSAGE_WORKER_HELLO "worker_hello"

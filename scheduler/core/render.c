@@ -281,7 +281,7 @@ const char *render_attempt(struct task *task, struct arena *arena, struct err *e
     const char *text = NULL;
 
     if (json_object_size(spec->options) == 0 && spec->env == NULL)
-        return "{\"options\":{},\"env\":{}}";
+        return "{}";
     struct context c = context_new(task, &scratch);
     jw_begin_object(&w);
     if (render_part(&w, "options", spec->options, &c, err) &&
