@@ -184,16 +184,14 @@ static bool tell_changes(struct follow *follow, struct arena *arena, struct err 
     return true;
 }
 
-static bool look_at_run(struct follow *follow, struct arena *arena, struct err *err)
+/* Reads all tasks of the run. */
+static bool count_tasks(struct follow *follow, struct err *err)
 {
     struct progress_counts *counts = &follow->counts;
     int64_t states[TASK_STATE_COUNT];
-    struct run_view view = {0};
 
-    if (!read_run_by_row(follow->read, arena, follow->run, &view, err) ||
-        !read_run_task_states(follow->read, follow->run, states, err))
+    if (!read_run_task_states(follow->read, follow->run, states, err))
         return false;
-    (void)snprintf(follow->run_id, sizeof(follow->run_id), "%s", view.run.run_id);
     *counts = (struct progress_counts){
         .succeeded = states[TASK_SUCCESS],
         .running = states[TASK_RUNNING],
@@ -205,6 +203,21 @@ static bool look_at_run(struct follow *follow, struct arena *arena, struct err *
         if (task_state_is_failed((enum task_state)state))
             counts->failed += states[state];
     }
+    return true;
+}
+
+static bool look_at_run(struct follow *follow, struct arena *arena, struct err *err)
+{
+    struct run_view view = {0};
+
+    if (!read_run_by_row(follow->read, arena, follow->run, &view, err))
+        return false;
+    bool is_first = follow->run_id[0] == '\0';
+    if ((is_first || run_state_is_final(view.run.state) ||
+         progress_wants_counts(&follow->progress)) &&
+        !count_tasks(follow, err))
+        return false;
+    (void)snprintf(follow->run_id, sizeof(follow->run_id), "%s", view.run.run_id);
     follow->has_ended = run_state_is_final(view.run.state);
     follow->has_failed = view.run.state == RUN_FAILED;
     return true;

@@ -54,14 +54,24 @@ static void add_bar(const struct progress_counts *counts, struct buf *line)
     buf_add_text(line, "] ");
 }
 
-static bool is_due(const struct progress *progress, const struct progress_counts *counts,
-                   int64_t now_us)
+static bool wants_counts(const struct progress *progress, int64_t now_us)
 {
     if (progress->terminal)
         return now_us - progress->started_us >= US_PER_SECOND &&
                now_us - progress->drawn_us >= REDRAW_US;
-    return now_us - progress->started_us >= PLAIN_LINE_US &&
-           (now_us - progress->drawn_us >= PLAIN_LINE_US ||
+    return now_us - progress->started_us >= PLAIN_LINE_US;
+}
+
+bool progress_wants_counts(const struct progress *progress)
+{
+    return wants_counts(progress, clock_mono_us());
+}
+
+static bool is_due(const struct progress *progress, const struct progress_counts *counts,
+                   int64_t now_us)
+{
+    return wants_counts(progress, now_us) &&
+           (progress->terminal || now_us - progress->drawn_us >= PLAIN_LINE_US ||
             percent_done(counts) >= progress->drawn_percent + PLAIN_LINE_PERCENT);
 }
 

@@ -27,6 +27,9 @@ struct progress {
 /* `done_at_start`: what had ended before this watch began; it does not count for the rate. */
 void progress_init(struct progress *progress, const char *unit, int64_t done_at_start);
 
+/* Whether progress_show() could draw now: counts that are dear need not be taken before. */
+bool progress_wants_counts(const struct progress *progress);
+
 /* Shows the counts: `[██████░░] 312/900 runs  ok 300  fail 2  run 10  4.1/s  ETA 2m24s`. */
 void progress_show(struct progress *progress, const struct progress_counts *counts);
 

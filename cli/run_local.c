@@ -93,17 +93,26 @@ static void on_worker_exit(uv_process_t *process, int64_t code, int number)
     }
 }
 
-static void start_worker(struct local *local)
+static bool start_worker(struct local *local, struct err *err)
 {
-    struct err err = {0};
-
     local->process.data = local;
     local->is_worker_running = true;
     local->worker_started_us = clock_mono_us();
-    if (!spawn_start(&local->loop, &local->process, &local->worker.spawn, on_worker_exit, &err)) {
-        uv_close((uv_handle_t *)&local->process, on_process_closed);
-        fail(local, &err);
-    }
+    if (spawn_start(&local->loop, &local->process, &local->worker.spawn, on_worker_exit, err))
+        return true;
+    uv_close((uv_handle_t *)&local->process, on_process_closed);
+    return false;
+}
+
+/* The worker takes as long to start as the store to open and the run to be made: both at once. One
+ * that can't be started is tried again, and told of, by supervise(). */
+static void on_owned(void *context)
+{
+    struct local *local = context;
+    struct err ignored = {0};
+
+    if (workers_count_alive(local->plan->settings->state_folder) == 0)
+        (void)start_worker(local, &ignored);
 }
 
 /* Starts a worker when there is none. Those of an earlier run hold their locks and come back by
@@ -122,8 +131,9 @@ static void supervise(struct local *local)
         local->alone_since_us = now_us;
     bool is_due = workers_count_alive(local->plan->settings->state_folder) == 0 ||
                   now_us - local->alone_since_us > RETURN_US;
-    if (is_due && now_us >= local->worker_next_us)
-        start_worker(local);
+    struct err err = {0};
+    if (is_due && now_us >= local->worker_next_us && !start_worker(local, &err))
+        fail(local, &err);
 }
 
 static void on_supervise(uv_timer_t *timer)
@@ -383,6 +393,7 @@ int run_local(const struct run_plan *plan, struct err *err)
     struct scheduler_options options = {
         .settings = plan->settings,
         .only_dag = plan->dag,
+        .owned = on_owned,
         .observe = on_committed,
         .observe_context = &local,
         .ended = on_ended,
@@ -398,6 +409,9 @@ int run_local(const struct run_plan *plan, struct err *err)
         run_loop(&local);
     } else {
         local.exit_code = err->code == ERR_CONFLICT ? -1 : command_fail(err);
+        local.is_finishing = true;
+        if (local.is_worker_running)
+            (void)uv_process_kill(&local.process, SIGTERM);
         close_handles(&local);
         (void)uv_run(&local.loop, UV_RUN_DEFAULT);
     }

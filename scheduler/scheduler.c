@@ -32,6 +32,8 @@ static bool open_parts(struct scheduler *scheduler, struct dag *only, struct err
     scheduler->lock_fd = lock_take(state, STATE_LOCK, err);
     if (scheduler->lock_fd < 0)
         return false;
+    if (scheduler->options.owned != NULL)
+        scheduler->options.owned(scheduler->options.observe_context);
     scheduler->store = store_open(state, err);
     if (scheduler->store == NULL || !loop_open(scheduler, err))
         return false;

@@ -18,6 +18,9 @@ struct scheduler_options {
     /* millrace run: this one DAG, no folder watch, no schedules; the scheduler takes a reference.
      */
     struct dag *only_dag;
+    /* Called once the state is ours and before it is read: what takes its time may be started to go
+     * on beside. May be NULL. */
+    void (*owned)(void *context);
     /* Called after each commit with the turn's decisions; may be NULL. */
     void (*observe)(void *context, const struct decisions *committed);
     void *observe_context;

@@ -99,6 +99,10 @@ __attribute__((no_sanitize("address", "undefined"))) static int child_main(void 
     if (setrlimit(RLIMIT_CORE, &no_core) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return fail(order, STEP_LIMITS);
     reset_signals();
+    if (launch->copy != NULL) {
+        (void)prctl(PR_SET_NAME, launch->argv[0]);
+        launch->copy();
+    }
     (void)execve(launch->program, launch->argv, launch->envp);
     return fail(order, STEP_EXEC);
 }
@@ -158,21 +162,40 @@ static bool order_failed(const struct order *order, struct err *err)
     return err_errno(err, "can't set up a process for %s", launch->program);
 }
 
+static pid_t start_program(struct order *order)
+{
+    char *stack = mem_alloc(STACK_BYTES);
+    uintptr_t top = ((uintptr_t)stack + STACK_BYTES) & ~(uintptr_t)63;
+    pid_t pid = clone(child_main, (void *)top, CLONE_VM | CLONE_VFORK | SIGCHLD, order);
+    int error = errno;
+
+    free(stack);
+    errno = error;
+    return pid;
+}
+
+/* Its set-up can fail as a program's can, but in memory of its own: it ends, which is all we see. */
+static pid_t start_copy(struct order *order)
+{
+    pid_t pid = fork();
+
+    if (pid == 0)
+        (void)child_main(order);
+    return pid;
+}
+
 bool launch_start(const struct launch *launch, pid_t *ret_pid, struct err *err)
 {
     struct order order = {.launch = launch, .parent = getpid()};
-    char *stack = mem_alloc(STACK_BYTES);
     sigset_t all;
     sigset_t before;
 
     /* A signal handler of ours must not run in the child, which shares our memory. */
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    uintptr_t top = ((uintptr_t)stack + STACK_BYTES) & ~(uintptr_t)63;
-    pid_t pid = clone(child_main, (void *)top, CLONE_VM | CLONE_VFORK | SIGCHLD, &order);
+    pid_t pid = launch->copy != NULL ? start_copy(&order) : start_program(&order);
     int error = errno;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    free(stack);
     if (pid < 0) {
         errno = error;
         return err_errno(err, "can't start a process for %s", launch->program);

@@ -1,4 +1,5 @@
 /* Launching a program: a vfork-class clone, so that the cost does not grow with the worker's size.
+ * Or a copy of the worker itself, while that is young: it needs no program to be loaded.
  *
  * The child gets a process group of its own, default signals, no core files,
  * no_new_privs, SIGKILL when the worker dies, and no descriptor but those named here. */
@@ -14,6 +15,9 @@
 
 struct launch {
     const char *program; /* path, as launch_find() gives it */
+    /* Instead of a program: what a copy of this process does, with argv[0] for its name. Only while
+     * there are no threads but this one. */
+    void (*copy)(void);
     char *const *argv;
     char *const *envp;
     const char *cwd; /* NULL = the worker's */

@@ -9,6 +9,7 @@
 #include "worker/environ.h"
 #include "worker/folder.h"
 #include "worker/guard.h"
+#include "worker/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,6 +35,7 @@ struct runner {
     bool is_ready;
     bool is_failed; /* it said why it can't start */
     bool is_poll_open;
+    int events; /* that the poll waits for: to set it anew costs two calls of the system */
     bool is_gone; /* the process was reaped: free once the handle is closed */
     struct buf in;
     struct buf out;
@@ -85,6 +87,9 @@ static void watch(struct runner *runner)
 {
     int events = UV_READABLE | (runner->out.len > 0 ? UV_WRITABLE : 0);
 
+    if (events == runner->events)
+        return;
+    runner->events = events;
     (void)uv_poll_start(&runner->poll, events, on_socket);
 }
 
@@ -120,7 +125,12 @@ void runner_flush_all(struct supervisor *supervisor)
         runner_flush(r);
 }
 
-static void launch_process(struct runner *runner, int socket_fd, struct err *err)
+static void serve_shared(void)
+{
+    runner_main(RUNNER_MODE_SHARED);
+}
+
+static void launch_process(struct runner *runner, bool as_copy, int socket_fd, struct err *err)
 {
     struct supervisor *supervisor = runner->supervisor;
     struct arena arena = {0};
@@ -134,15 +144,18 @@ static void launch_process(struct runner *runner, int socket_fd, struct err *err
     char light[] = RUNNER_MODE_LIGHT;
     char *const modes[] = {data, shared, light};
     char *argv[] = {name, flag, modes[runner->mode], NULL};
-    struct launch launch = {.program = "/proc/self/exe", .argv = argv, .socket_fd = socket_fd};
+    struct launch launch = {.program = "/proc/self/exe",
+                            .copy = as_copy ? serve_shared : NULL,
+                            .argv = argv,
+                            .socket_fd = socket_fd};
 
     launch.envp = environ_build(&arena, environ, NULL, extras, 1);
     runner->child = child_start(&supervisor->loop, &launch, err);
     arena_release(&arena);
 }
 
-static struct runner *runner_new(struct supervisor *supervisor, enum runner_mode mode,
-                                 struct err *err)
+static struct runner *runner_make(struct supervisor *supervisor, enum runner_mode mode,
+                                  bool as_copy, struct err *err)
 {
     struct runner *runner = mem_alloc(sizeof(*runner));
     int ends[2];
@@ -154,7 +167,7 @@ static struct runner *runner_new(struct supervisor *supervisor, enum runner_mode
         free(runner);
         return NULL;
     }
-    launch_process(runner, ends[1], err);
+    launch_process(runner, as_copy, ends[1], err);
     (void)close(ends[1]);
     if (runner->child == NULL) {
         (void)close(ends[0]);
@@ -173,6 +186,21 @@ static struct runner *runner_new(struct supervisor *supervisor, enum runner_mode
     runner->next = supervisor->runners.first;
     supervisor->runners.first = runner;
     return runner;
+}
+
+static struct runner *runner_new(struct supervisor *supervisor, enum runner_mode mode,
+                                 struct err *err)
+{
+    return runner_make(supervisor, mode, false, err);
+}
+
+void runner_start_early(struct supervisor *supervisor)
+{
+    struct err err = {0};
+
+    supervisor->runners.shared = runner_make(supervisor, RUNNER_SHARED, true, &err);
+    if (supervisor->runners.shared == NULL)
+        log_warn("runner_failed", "error=\"%s\"", err.message);
 }
 
 /* A free runner, a ready one before one that is still starting. */
@@ -406,19 +434,17 @@ static void take_frames(struct runner *runner)
 static void runner_read(struct runner *runner)
 {
     char piece[READ_BYTES];
+    ssize_t n = sizeof(piece);
 
-    while (runner->fd >= 0) {
-        ssize_t n = recv(runner->fd, piece, sizeof(piece), 0);
+    while (runner->fd >= 0 && n == sizeof(piece)) {
+        n = recv(runner->fd, piece, sizeof(piece), 0);
 
         if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EAGAIN)
-            break;
-        if (n <= 0) {
+            n = sizeof(piece);
+        else if (n > 0)
+            buf_add(&runner->in, piece, (size_t)n);
+        else if (n == 0 || errno != EAGAIN)
             socket_end(runner);
-            break;
-        }
-        buf_add(&runner->in, piece, (size_t)n);
     }
     take_frames(runner);
 }

@@ -19,6 +19,11 @@ struct runners {
 /* Keeps as many runners ready as are wanted now. */
 void runner_fill(struct supervisor *supervisor);
 
+/* Starts the shared runner, before the worker has threads: as a copy of the worker it is ready at
+ * once and costs next to nothing, where a program of its own takes longer to load than thousands of
+ * its tasks to run. One that dies is replaced by such a program. */
+void runner_start_early(struct supervisor *supervisor);
+
 /* Hands a data job to a runner that waits (or to one that is being started for it). On failure the
  * job is judged. */
 bool runner_start_job(struct job *job);

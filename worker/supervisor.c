@@ -476,6 +476,7 @@ static bool supervisor_open(struct supervisor *s, struct err *err)
     reap_init();
     (void)signal(SIGPIPE, SIG_IGN);
     open_handles(s);
+    runner_start_early(s);
     path = fs_join(s->options->state_folder, STATE_SCHEDULER_SOCKET);
     s->connection = connection_open(&s->loop, path, &handler);
     free(path);

@@ -2,6 +2,7 @@
 
 #include "base/digest.h"
 #include "base/mem.h"
+#include "scheduler/store/gather.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 /* A file control of our own, which SQLite passes on: is the file checked? */
 #define CONTROL_IS_CHECKED 0x4d4c01
 
-/* The database's file; all others are the real VFS's own. The real file follows it in memory. */
+/* The database's file; the WAL is gather.h's, all others are the real VFS's own. The real file follows it in memory. */
 struct pages_file {
     sqlite3_file base;
     sqlite3_file *real;
@@ -194,6 +195,8 @@ static int on_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *file, int f
     sqlite3_vfs *real = vfs->pAppData;
     struct pages_file *own = of(file);
 
+    if ((flags & SQLITE_OPEN_WAL) != 0)
+        return gather_open(real, path, file, flags, ret);
     if ((flags & SQLITE_OPEN_MAIN_DB) == 0)
         return real->xOpen(real, path, file, flags, ret);
     *own = (struct pages_file){.real = (sqlite3_file *)(own + 1)};
@@ -236,10 +239,12 @@ bool pages_register(struct err *err)
         return true;
     if (real == NULL)
         return err_set(err, ERR_FAILED, "SQLite has no file system");
+    int own_bytes = (int)sizeof(struct pages_file) + real->szOsFile;
+    int wal_bytes = gather_file_bytes(real);
     sqlite3_vfs *vfs = mem_alloc(sizeof(*vfs)); /* for the process's life */
     *vfs = (sqlite3_vfs){
         .iVersion = 1,
-        .szOsFile = (int)sizeof(struct pages_file) + real->szOsFile,
+        .szOsFile = own_bytes > wal_bytes ? own_bytes : wal_bytes,
         .mxPathname = real->mxPathname,
         .zName = PAGES_VFS,
         .pAppData = real,
