@@ -10,6 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Events of one turn: its memory is bounded, and workers have new work while what else they sent
+ * waits for the next. Half of what a worker holds of short tasks, so that both always have some. */
+#define TURN_EVENTS_MAX 512
+
 /* Runs made by one tick; what is left over follows in a tick at once. */
 #define WANTS_MAX 256
 
@@ -185,7 +189,7 @@ static bool step_all(struct scheduler *scheduler, int64_t now_us, struct err *er
     if (scheduler->tick_due && !step_tick(scheduler, now_us, err))
         return false;
     scheduler->tick_due = false;
-    while (done < scheduler->inbox_count &&
+    while (done < scheduler->inbox_count && done < TURN_EVENTS_MAX &&
            (!changes_is_change(inbox[done].event.kind) || scheduler->decisions.count == 0))
         if (!step_event(scheduler, &inbox[done++].event, now_us, err))
             return false;

@@ -222,7 +222,7 @@ static bool read_more(struct buf *in)
     return n > 0;
 }
 
-/* Serves all complete frames of `in`, and answers them in one write. */
+/* Serves all complete frames of `in`, and answers each at once. */
 static size_t serve_frames(struct buf *in, struct engine *engine, bool has_log, struct buf *out)
 {
     size_t offset = 0;
@@ -238,12 +238,11 @@ static size_t serve_frames(struct buf *in, struct engine *engine, bool has_log, 
             _exit(1);
         }
         serve(document, engine, has_log, out);
+        send_all(out);
         json_decref(document);
         served++;
     }
     buf_consume(in, offset);
-    if (out->len > 0)
-        send_all(out);
     return served;
 }
 

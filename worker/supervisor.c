@@ -193,6 +193,7 @@ static bool take_start(struct supervisor *s, json_t *document)
     for (size_t i = 0; i < json_array_size(attempts); i++)
         if (!take_attempt(s, document, json_array_get(attempts, i)))
             return false;
+    runner_flush_all(s); /* they begin while the next frame is read */
     return true;
 }
 

@@ -69,7 +69,7 @@
 #define MILLRACE_MESSAGES_H
 
 #define MESSAGES_PROTOCOL 2
-#define MESSAGES_BATCH_BYTES (16u * 1024)
+#define MESSAGES_BATCH_BYTES (4u * 1024)
 
 /* The names of the kinds, so that no two files spell one differently. */
 #define MESSAGE_WORKER_HELLO "worker_hello"

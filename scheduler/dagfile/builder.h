@@ -41,9 +41,11 @@ struct dag_builder {
     struct task_source *by_id;
     struct task_group *groups_by_id;
     json_t *params_declared;
-    json_t *absent;     /* what a task has that says nothing: the table's defaults */
-    json_t *no_options; /* NULL until a task has none */
-    uint32_t *marks;    /* graph walks: the round in which a task was seen */
+    json_t *absent;            /* what a task has that says nothing: the table's defaults */
+    json_t *no_options;        /* NULL until a task has none */
+    struct dag_task inherited; /* what tasks have that leave all to these defaults */
+    const json_t *inherited_from;
+    uint32_t *marks; /* graph walks: the round in which a task was seen */
     uint32_t round;
     struct diags *diags;
 };

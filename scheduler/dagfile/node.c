@@ -6,8 +6,9 @@ const struct node *node_get(const struct node *map, const char *key)
 {
     if (map == NULL || map->kind != NODE_MAP)
         return NULL;
+    struct str wanted = str_from(key);
     for (size_t i = 0; i < map->entry_count; i++)
-        if (str_is(map->entries[i].key, key))
+        if (str_eq(map->entries[i].key, wanted))
             return map->entries[i].value;
     return NULL;
 }

@@ -110,16 +110,17 @@ static json_t *check_string(const struct option *option, const struct node *node
 {
     if (node->kind != NODE_STRING)
         return wrong_type(option, node, diags);
-    if (template_is(node->text) && !(option->flags & OPTION_TEMPLATE))
+    bool is_template = template_is(node->text);
+    if (is_template && !(option->flags & OPTION_TEMPLATE))
         return no_template(option, node, diags);
-    if ((option->flags & OPTION_ID) && !template_is(node->text) && !str_is_id(node->text)) {
+    if ((option->flags & OPTION_ID) && !is_template && !str_is_id(node->text)) {
         diag_add(diags, MR(BAD_ID), node->at,
                  "1 to 250 characters of A-Z a-z 0-9 _ . ~ : + - are allowed",
                  "`%s` is not an id: `%.*s`", option->key,
                  node->text.len > 80 ? 80 : (int)node->text.len, node->text.ptr);
         return NULL;
     }
-    return text_to_json(node);
+    return option->flags & OPTION_IN_NODE ? NULL : text_to_json(node);
 }
 
 static json_t *check_number(const struct option *option, const struct node *node,
@@ -372,13 +373,14 @@ static void fill_in(const struct option_table *table, const struct node *map, st
 {
     for (size_t i = 0; i < table->count; i++) {
         const struct option *option = &table->options[i];
-        if (node_get(map, option->key) != NULL)
+        bool matters = (option->flags & OPTION_REQUIRED) || (option->fallback != NULL && fills);
+        if (!matters || node_get(map, option->key) != NULL)
             continue;
         if (option->flags & OPTION_REQUIRED)
             diag_add(diags, MR(MISSING_KEY), at,
                      arena_printf(diags->arena, "add `%s: …`: %s", option->key, option->doc),
                      "`%s` is missing in %s", option->key, table->name);
-        else if (option->fallback != NULL && fills != NULL)
+        else
             (void)json_object_set_new(fills, option->key,
                                       json_loads(option->fallback, JSON_DECODE_ANY, NULL));
     }

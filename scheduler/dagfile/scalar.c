@@ -112,6 +112,12 @@ static const char *resolve_number(struct node *node)
     return NULL;
 }
 
+/* Whether the first character says already that it is a string, as it does of most names. */
+static bool is_word(struct str text)
+{
+    return text.len > 0 && strchr("~nNtTfF+-.0123456789", text.ptr[0]) == NULL;
+}
+
 const char *scalar_resolve(struct node *node)
 {
     static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
@@ -122,6 +128,8 @@ const char *scalar_resolve(struct node *node)
                                              ".NaN",  ".NAN",  NULL};
 
     node->kind = NODE_STRING;
+    if (is_word(node->text))
+        return NULL;
     if (is_one_of(node->text, nulls)) {
         node->kind = NODE_NULL;
     } else if (is_one_of(node->text, trues) || is_one_of(node->text, falses)) {

@@ -207,15 +207,10 @@ static void read_expand(const struct task_options *o, struct dag_task *task)
         task->expand = json_incref(expand);
 }
 
-static void read_task(struct dag_builder *b, uint32_t index, const struct task_options *o)
+/* What a task may leave to default_args. */
+static void read_inherited(struct dag_builder *b, const struct task_options *o,
+                           struct dag_task *task)
 {
-    struct task_source *source = &b->sources[index];
-    struct dag_task *task = &b->dag->tasks[index];
-    struct arena *arena = &b->dag->arena;
-
-    task->task_id = arena_str(arena, source->task_id).ptr;
-    task->line = source->at.line;
-    task->doc = arena_strdup(arena, json_string_value(own(o, "doc")));
     task->owner = pick_text(b, o, "owner");
     if (task->owner == NULL)
         task->owner = b->dag->owner;
@@ -235,6 +230,42 @@ static void read_task(struct dag_builder *b, uint32_t index, const struct task_o
                             &task->weight_rule);
     (void)trigger_rule_parse(str_from(json_string_value(pick(o, "trigger_rule"))),
                              &task->trigger_rule);
+}
+
+/* Whether the task says something of what it could leave to default_args. */
+static bool has_own(const struct node *node)
+{
+    for (size_t i = 0; i < node->entry_count; i++)
+        if (option_find(&default_args_table, node->entries[i].key) != NULL)
+            return true;
+    return false;
+}
+
+/* Most tasks of a large DAG leave all of it to the same defaults, which are read once. */
+static void inherit(struct dag_builder *b, const struct task_options *o, struct dag_task *task)
+{
+    if (has_own(o->node)) {
+        read_inherited(b, o, task);
+        return;
+    }
+    if (b->inherited_from != o->defaults) {
+        b->inherited_from = o->defaults;
+        b->inherited = (struct dag_task){0};
+        read_inherited(b, o, &b->inherited);
+    }
+    *task = b->inherited;
+}
+
+static void read_task(struct dag_builder *b, uint32_t index, const struct task_options *o)
+{
+    struct task_source *source = &b->sources[index];
+    struct dag_task *task = &b->dag->tasks[index];
+    struct arena *arena = &b->dag->arena;
+
+    inherit(b, o, task);
+    task->task_id = arena_str(arena, source->task_id).ptr;
+    task->line = source->at.line;
+    task->doc = arena_strdup(arena, json_string_value(own(o, "doc")));
     read_teardown(b, o, task);
     read_pool(b, o, task);
     check_env(b, node_get(o->node, "env"));

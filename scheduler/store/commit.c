@@ -5,25 +5,50 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void bind_transition(struct bind *bind, const struct commit *commit, size_t which)
+{
+    const struct commit_change *change = &commit->changes[which];
+
+    bind_int(bind, commit->change_seqs[which]);
+    bind_int(bind, commit->now_us);
+    bind_int(bind, change->run);
+    if (change->task == NULL) {
+        bind_null(bind);
+        bind_null(bind);
+        bind_null(bind);
+    } else {
+        bind_int(bind, change->task->task);
+        bind_int(bind, change->task->map_index);
+        bind_int(bind, change->task->try_number);
+    }
+    bind_text(bind, change->from);
+    bind_text(bind, change->to);
+    bind_text(bind, change->reason);
+}
+
+/* Those that are left at the end, one by one. */
+static bool write_transitions(struct commit *commit)
+{
+    for (size_t i = 0; i < commit->change_count; i++) {
+        struct bind bind = bind_begin(commit->store, STATEMENT_TRANSITION_NEW);
+        bind_transition(&bind, commit, i);
+        if (!bind_run(&bind, commit->err))
+            return false;
+    }
+    commit->change_count = 0;
+    return true;
+}
+
 bool commit_transition(struct commit *commit, const struct commit_change *change)
 {
-    struct bind bind = bind_begin(commit->store, STATEMENT_TRANSITION_NEW);
-
-    bind_int(&bind, ++commit->seq);
-    bind_int(&bind, commit->now_us);
-    bind_int(&bind, change->run);
-    if (change->task == NULL) {
-        bind_null(&bind);
-        bind_null(&bind);
-        bind_null(&bind);
-    } else {
-        bind_int(&bind, change->task->task);
-        bind_int(&bind, change->task->map_index);
-        bind_int(&bind, change->task->try_number);
-    }
-    bind_text(&bind, change->from);
-    bind_text(&bind, change->to);
-    bind_text(&bind, change->reason);
+    commit->changes[commit->change_count] = *change;
+    commit->change_seqs[commit->change_count++] = ++commit->seq;
+    if (commit->change_count < COMMIT_TRANSITIONS)
+        return true;
+    struct bind bind = bind_begin(commit->store, STATEMENT_TRANSITIONS_NEW);
+    for (size_t i = 0; i < COMMIT_TRANSITIONS; i++)
+        bind_transition(&bind, commit, i);
+    commit->change_count = 0;
     return bind_run(&bind, commit->err);
 }
 
@@ -211,7 +236,7 @@ static bool write_all(struct commit *commit, const struct decisions *decisions)
     for (size_t i = 0; i < decisions->count; i++)
         if (!write_decision(commit, &decisions->items[i]))
             return false;
-    return bind_run(&end, commit->err);
+    return write_transitions(commit) && bind_run(&end, commit->err);
 }
 
 bool store_commit(struct store *store, const struct decisions *decisions, int64_t now_us,

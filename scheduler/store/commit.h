@@ -6,12 +6,28 @@
 #include "scheduler/store/latest.h"
 #include "scheduler/store/statements.h"
 
+struct commit_change {
+    int64_t run;
+    const struct task_row *task; /* of the decision; NULL = the run itself */
+    const char *from;
+    const char *to;
+    const char *reason;
+};
+
+/* As many as STATEMENT_TRANSITIONS_NEW takes. */
+#define COMMIT_TRANSITIONS 16
+
 /* What one commit carries along. */
 struct commit {
     struct store *store;
     int64_t now_us;
-    int64_t seq; /* of the newest transition written so far */
+    int64_t seq; /* of the newest transition so far */
     struct latest latest;
+    /* The newest transitions, with their numbers, that are not written yet: there are three for
+     * each task of a run, and a statement that writes many costs half of what as many cost. */
+    struct commit_change changes[COMMIT_TRANSITIONS];
+    int64_t change_seqs[COMMIT_TRANSITIONS];
+    size_t change_count;
     struct err *err;
 };
 
@@ -20,13 +36,7 @@ static inline const char *text_or(const char *text, const char *fallback)
     return text == NULL ? fallback : text;
 }
 
-struct commit_change {
-    int64_t run;
-    const struct task_row *task; /* NULL = the run itself */
-    const char *from;
-    const char *to;
-    const char *reason;
-};
+/* Numbers it; written at the latest with the commit. */
 bool commit_transition(struct commit *commit, const struct commit_change *change);
 
 /* commit_runs.c */

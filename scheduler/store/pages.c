@@ -233,6 +233,9 @@ static int on_full_path(sqlite3_vfs *vfs, const char *path, int size, char *out)
  * pAppData not: the system's VFS looks at it in none of these. */
 bool pages_register(struct err *err)
 {
+    /* Nobody asks SQLite how much memory it takes, and counting it takes a mutex for each piece.
+     * Refused once SQLite is in use, which does no harm. */
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     sqlite3_vfs *real = sqlite3_vfs_find(NULL);
 
     if (sqlite3_vfs_find(PAGES_VFS) != NULL)

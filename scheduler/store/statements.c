@@ -2,6 +2,7 @@
 
 #include "scheduler/store/pages.h"
 
+#include <assert.h>
 #include <limits.h>
 
 static const char *const statement_names[] = {
@@ -76,6 +77,8 @@ bool bind_step(struct bind *bind, bool *ret_row, struct err *err)
 {
     if (bind->status != SQLITE_OK)
         return fail(bind, err);
+    /* What was bound the last time is not cleared: all of it has to be replaced. */
+    assert(bind->at == sqlite3_bind_parameter_count(bind->stmt));
     int status = sqlite3_step(bind->stmt);
     if (status != SQLITE_ROW && status != SQLITE_DONE)
         return fail(bind, err);
@@ -86,7 +89,6 @@ bool bind_step(struct bind *bind, bool *ret_row, struct err *err)
 void bind_end(struct bind *bind)
 {
     (void)sqlite3_reset(bind->stmt);
-    (void)sqlite3_clear_bindings(bind->stmt);
 }
 
 bool bind_run(struct bind *bind, struct err *err)
