@@ -103,6 +103,15 @@ struct scheduler *scheduler_open(uv_loop_t *loop, const struct scheduler_options
     return scheduler;
 }
 
+/* Now, while workers end, rather than when the store is closed. One that failed is known to it. */
+static void checkpoint(struct scheduler *scheduler)
+{
+    struct err err = {0};
+
+    if (scheduler->why.code == ERR_NONE && !store_checkpoint(scheduler->store, &err))
+        log_error("checkpoint_failed", "error=\"%s\"", err.message);
+}
+
 void scheduler_stop(struct scheduler *scheduler)
 {
     if (scheduler->is_stopping)
@@ -112,6 +121,7 @@ void scheduler_stop(struct scheduler *scheduler)
         return; /* the owner, told of that turn's failure, has come here already */
     scheduler->has_ended = true;
     close_parts(scheduler);
+    checkpoint(scheduler);
 }
 
 void scheduler_free(struct scheduler *scheduler)

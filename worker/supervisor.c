@@ -124,6 +124,19 @@ void supervisor_send_ended(struct supervisor *s, const struct job *job)
 
 /* --- from the scheduler ---------------------------------------------------------------------- */
 
+/* The first runner is started in the first idle moment with a scheduler: its start costs more than
+ * many a small task, and a data attempt that can't wait for it starts its own. It also proves that
+ * DuckDB is there and right. */
+static void on_warm_up(uv_timer_t *timer)
+{
+    struct supervisor *s = timer->data;
+
+    if (s->jobs == NULL)
+        runner_fill(s);
+    else
+        (void)uv_timer_start(timer, on_warm_up, WARM_UP_MS, 0);
+}
+
 /* Everything that happened while nobody listened, or that the scheduler may have lost. */
 static bool take_welcome(struct supervisor *s, json_t *document)
 {
@@ -142,6 +155,7 @@ static bool take_welcome(struct supervisor *s, json_t *document)
     }
     s->epoch = epoch;
     s->is_welcome = true;
+    (void)uv_timer_start(&s->warm_up, on_warm_up, WARM_UP_MS, 0);
     connection_settle(s->connection);
     log_info("connected", "epoch=%lld jobs=%u", (long long)epoch, HASH_COUNT(s->jobs));
     HASH_ITER(hh, s->jobs, job, next)
@@ -420,19 +434,6 @@ static void on_flush(uv_prepare_t *handle)
         connection_flush(s->connection);
 }
 
-/* The first runner is started in the first idle moment: its start costs more than many a small
- * task, and a data attempt that can't wait for it starts its own. It also proves that DuckDB is
- * there and right. */
-static void on_warm_up(uv_timer_t *timer)
-{
-    struct supervisor *s = timer->data;
-
-    if (s->jobs == NULL)
-        runner_fill(s);
-    else
-        (void)uv_timer_start(timer, on_warm_up, WARM_UP_MS, 0);
-}
-
 static void open_handles(struct supervisor *s)
 {
     (void)uv_loop_init(&s->loop);
@@ -449,7 +450,6 @@ static void open_handles(struct supervisor *s)
     s->flush.data = s->deadline.data = s->warm_up.data = s->drain.data = s->announce.data = s;
     s->on_child.data = s->on_term.data = s->on_int.data = s;
     (void)uv_prepare_start(&s->flush, on_flush);
-    (void)uv_timer_start(&s->warm_up, on_warm_up, WARM_UP_MS, 0);
     (void)uv_signal_start(&s->on_child, on_child_signal, SIGCHLD);
     (void)uv_signal_start(&s->on_term, on_end_signal, SIGTERM);
     (void)uv_signal_start(&s->on_int, on_end_signal, SIGINT);

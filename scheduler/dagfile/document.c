@@ -13,6 +13,8 @@
 #define DEPTH_MAX 64
 #define EVENTS_MAX 1500000
 
+#define FEW_KEYS 12
+
 /* libyaml counts characters; we want bytes and editors' lines. Its events come in the order of the
  * file, so one cursor that only moves forward serves them all. */
 struct cursor {
@@ -22,10 +24,10 @@ struct cursor {
     uint32_t line;
 };
 
-/* A list or map under construction. */
+/* A list or map under construction: its values are those from `first` on. */
 struct frame {
     struct node *node;
-    size_t capacity;
+    size_t first;
     bool has_key;
     struct str key;
     struct position key_at;
@@ -39,6 +41,11 @@ struct builder {
     struct cursor cursor;
     struct frame frames[DEPTH_MAX];
     size_t depth;
+    /* The values of all open lists and maps, the innermost's on top (those of lists without keys):
+     * only what has all its values goes into the arena, which can't take anything back. */
+    struct node_entry *values;
+    size_t value_count;
+    size_t value_capacity;
     struct node *root;
     size_t documents;
     yaml_mark_t long_quote; /* where the last event's begins, if it was one */
@@ -156,38 +163,6 @@ static bool check_features(struct builder *b, const yaml_event_t *event, const y
     return true;
 }
 
-static void add_item(struct builder *b, struct frame *frame, struct node *value)
-{
-    struct node *list = frame->node;
-
-    if (list->item_count == frame->capacity) {
-        size_t capacity = mem_grow(frame->capacity, list->item_count + 1);
-        struct node **items = arena_alloc_array(b->arena, capacity, sizeof(struct node *));
-        if (list->item_count > 0)
-            memcpy(items, list->items, list->item_count * sizeof(struct node *));
-        list->items = items;
-        frame->capacity = capacity;
-    }
-    list->items[list->item_count++] = value;
-}
-
-static void add_entry(struct builder *b, struct frame *frame, struct node *value)
-{
-    struct node *map = frame->node;
-
-    if (map->entry_count == frame->capacity) {
-        size_t capacity = mem_grow(frame->capacity, map->entry_count + 1);
-        struct node_entry *entries =
-            arena_alloc_array(b->arena, capacity, sizeof(struct node_entry));
-        if (map->entry_count > 0)
-            memcpy(entries, map->entries, map->entry_count * sizeof(struct node_entry));
-        map->entries = entries;
-        frame->capacity = capacity;
-    }
-    map->entries[map->entry_count++] = (struct node_entry){frame->key, frame->key_at, value};
-    frame->has_key = false;
-}
-
 /* Hands a finished or just opened value to what it stands in. */
 static void attach(struct builder *b, struct node *value)
 {
@@ -196,10 +171,25 @@ static void attach(struct builder *b, struct node *value)
         return;
     }
     struct frame *frame = &b->frames[b->depth - 1];
-    if (frame->node->kind == NODE_LIST)
-        add_item(b, frame, value);
-    else
-        add_entry(b, frame, value);
+    if (b->value_count == b->value_capacity) {
+        b->value_capacity = mem_grow(b->value_capacity, b->value_count + 1);
+        b->values = mem_resize_array(b->values, b->value_capacity, sizeof(*b->values));
+    }
+    b->values[b->value_count++] = (struct node_entry){frame->key, frame->key_at, value};
+    frame->has_key = false;
+}
+
+static void end_list(struct builder *b)
+{
+    const struct frame *frame = &b->frames[--b->depth];
+    struct node *list = frame->node;
+    size_t count = b->value_count - frame->first;
+
+    list->items = arena_alloc_array(b->arena, count, sizeof(struct node *));
+    list->item_count = (uint32_t)count;
+    for (size_t i = 0; i < count; i++)
+        list->items[i] = b->values[frame->first + i].value;
+    b->value_count = frame->first;
 }
 
 static bool wants_key(const struct builder *b)
@@ -208,7 +198,8 @@ static bool wants_key(const struct builder *b)
            !b->frames[b->depth - 1].has_key;
 }
 
-static bool on_key(struct builder *b, const yaml_event_t *event, struct str text)
+static bool on_key(struct builder *b, const yaml_event_t *event, struct str text,
+                   struct position at)
 {
     struct frame *frame = &b->frames[b->depth - 1];
     bool is_plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
@@ -217,24 +208,34 @@ static bool on_key(struct builder *b, const yaml_event_t *event, struct str text
         return refuse(b, event, "merge keys (`<<`) are not supported",
                       "write the values out, or use default_args");
     frame->key = text;
-    frame->key_at = place(b, &event->start_mark, &event->end_mark);
+    frame->key_at = at;
     frame->has_key = true;
     return true;
 }
 
+/* As it stands in the source, where it is written as it is meant; place() has found it there. */
+static struct str scalar_text(struct builder *b, const yaml_event_t *event)
+{
+    struct str value = {(const char *)event->data.scalar.value, event->data.scalar.length};
+    size_t from = b->cursor.byte;
+    struct str here = str_sub(b->text, from, from + value.len);
+
+    return here.len > 0 && str_eq(here, value) ? here : arena_str(b->arena, value);
+}
+
 static bool on_scalar(struct builder *b, const yaml_event_t *event)
 {
-    struct str text = arena_str(
-        b->arena, (struct str){(const char *)event->data.scalar.value, event->data.scalar.length});
+    struct position at = place(b, &event->start_mark, &event->end_mark);
+    struct str text = scalar_text(b, event);
 
     if (!check_features(b, event, event->data.scalar.anchor, event->data.scalar.tag))
         return false;
     if (wants_key(b))
-        return on_key(b, event, text);
+        return on_key(b, event, text, at);
     struct node *node = arena_alloc(b->arena, sizeof(*node));
     node->kind = NODE_STRING;
     node->text = text;
-    node->at = place(b, &event->start_mark, &event->end_mark);
+    node->at = at;
     if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE) {
         const char *message = scalar_resolve(node);
         if (message != NULL)
@@ -255,7 +256,7 @@ static bool on_open(struct builder *b, const yaml_event_t *event, enum node_kind
     if (b->depth == DEPTH_MAX)
         return over_limit(b, node->at, "nested deeper than 64 levels");
     attach(b, node);
-    b->frames[b->depth++] = (struct frame){.node = node};
+    b->frames[b->depth++] = (struct frame){.node = node, .first = b->value_count};
     return true;
 }
 
@@ -271,6 +272,18 @@ static int compare_entries(const void *left, const void *right)
     if (a->key.len != b->key.len)
         return a->key.len < b->key.len ? -1 : 1;
     return a < b ? -1 : a > b;
+}
+
+/* Of the few keys that most maps have, without sorting them. */
+static bool has_few_keys_once(const struct node *map)
+{
+    if (map->entry_count > FEW_KEYS)
+        return false;
+    for (size_t i = 1; i < map->entry_count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (str_eq(map->entries[i].key, map->entries[k].key))
+                return false;
+    return true;
 }
 
 /* Reports doubled keys and keeps the first of each. */
@@ -299,6 +312,21 @@ static void drop_doubled_keys(struct builder *b, struct node *map)
     map->entry_count = (uint32_t)kept;
 }
 
+static void end_map(struct builder *b)
+{
+    const struct frame *frame = &b->frames[--b->depth];
+    struct node *map = frame->node;
+    size_t count = b->value_count - frame->first;
+
+    map->entries = arena_alloc_array(b->arena, count, sizeof(struct node_entry));
+    map->entry_count = (uint32_t)count;
+    if (count > 0)
+        memcpy(map->entries, b->values + frame->first, count * sizeof(struct node_entry));
+    b->value_count = frame->first;
+    if (!has_few_keys_once(map))
+        drop_doubled_keys(b, map);
+}
+
 static bool on_event(struct builder *b, const yaml_event_t *event)
 {
     switch (event->type) {
@@ -313,11 +341,10 @@ static bool on_event(struct builder *b, const yaml_event_t *event)
                               event->data.mapping_start.tag) &&
                on_open(b, event, NODE_MAP);
     case YAML_MAPPING_END_EVENT:
-        drop_doubled_keys(b, b->frames[b->depth - 1].node);
-        b->depth--;
+        end_map(b);
         return true;
     case YAML_SEQUENCE_END_EVENT:
-        b->depth--;
+        end_list(b);
         return true;
     case YAML_ALIAS_EVENT:
         return refuse(b, event, "aliases (`*`) are not supported",
@@ -443,6 +470,7 @@ struct node *document_parse(struct arena *arena, struct str source, struct diags
     }
     run(&b);
     yaml_parser_delete(&b.parser);
+    free(b.values);
     if (b.stopped)
         return NULL;
     if (b.root == NULL) {

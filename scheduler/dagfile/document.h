@@ -8,7 +8,7 @@
 
 /* Parses one document into the arena. NULL when the text is not YAML at all (with a finding); with
  * findings and a tree for what can be passed over, such as doubled keys. An empty document is a
- * null node. */
+ * null node. Texts of the tree may lie in `source`, which has to live as long. */
 struct node *document_parse(struct arena *arena, struct str source, struct diags *diags);
 
 /* The source without a byte order mark: positions count from there. */
