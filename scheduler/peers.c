@@ -332,9 +332,16 @@ static void flush(struct peer *peer)
     peer->unread = uv_stream_get_write_queue_size(stream);
 }
 
-void peers_flush(struct peers *peers)
+static void flush_those(struct peers *peers, bool are_workers)
 {
     for (struct peer *peer = peers->first; peer != NULL; peer = peer->next)
-        if (peer->out.len > 0 && !peer->is_closing)
+        if (peer->out.len > 0 && !peer->is_closing && (peer->role == PEER_WORKER) == are_workers)
             flush(peer);
+}
+
+/* Workers first: a start waits for nothing else, and who is woken takes a processor. */
+void peers_flush(struct peers *peers)
+{
+    flush_those(peers, true);
+    flush_those(peers, false);
 }

@@ -34,7 +34,7 @@ def skip_all(reason):
     sys.exit(SKIPPED)
 
 
-def wait_until(check, seconds=60, what="the condition"):
+def wait_until(check, seconds=60, what="the condition", every=0.02):
     """Polls until check() gives a true value, which it returns. The bound is there to end a hang."""
     end = time.monotonic() + seconds
     while True:
@@ -43,7 +43,7 @@ def wait_until(check, seconds=60, what="the condition"):
             return value
         if time.monotonic() > end:
             raise AssertionError(f"{what} did not come true within {seconds} s")
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def free_port():
