@@ -99,10 +99,8 @@ __attribute__((no_sanitize("address", "undefined"))) static int child_main(void 
     if (setrlimit(RLIMIT_CORE, &no_core) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return fail(order, STEP_LIMITS);
     reset_signals();
-    if (launch->copy != NULL) {
-        (void)prctl(PR_SET_NAME, launch->argv[0]);
-        launch->copy();
-    }
+    if (launch->copy != NULL)
+        launch->copy(launch->context);
     (void)execve(launch->program, launch->argv, launch->envp);
     return fail(order, STEP_EXEC);
 }
@@ -174,7 +172,8 @@ static pid_t start_program(struct order *order)
     return pid;
 }
 
-/* Its set-up can fail as a program's can, but in memory of its own: it ends, which is all we see. */
+/* Its set-up can fail as a program's can, but in memory of its own: it ends, which is all we see.
+ */
 static pid_t start_copy(struct order *order)
 {
     pid_t pid = fork();

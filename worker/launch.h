@@ -15,9 +15,10 @@
 
 struct launch {
     const char *program; /* path, as launch_find() gives it */
-    /* Instead of a program: what a copy of this process does, with argv[0] for its name. Only while
-     * there are no threads but this one. */
-    void (*copy)(void);
+    /* Instead of a program: what a copy of this process does. Only while there are no threads but
+     * this one. */
+    void (*copy)(void *context);
+    void *context;
     char *const *argv;
     char *const *envp;
     const char *cwd; /* NULL = the worker's */

@@ -181,6 +181,8 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     options.staging_us = staging_s * US_PER_SECOND;
+    options.command_line = argv[0];
+    options.command_bytes = (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) + 1 - argv[0]);
     if (options.memory_bytes == 0)
         options.memory_bytes = default_memory(options.slots);
     return run(state, base, &options);

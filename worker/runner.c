@@ -35,7 +35,7 @@ struct runner {
     bool is_ready;
     bool is_failed; /* it said why it can't start */
     bool is_poll_open;
-    int events; /* that the poll waits for: to set it anew costs two calls of the system */
+    int events;   /* that the poll waits for: to set it anew costs two calls of the system */
     bool is_gone; /* the process was reaped: free once the handle is closed */
     struct buf in;
     struct buf out;
@@ -125,14 +125,23 @@ void runner_flush_all(struct supervisor *supervisor)
         runner_flush(r);
 }
 
-static void serve_shared(void)
+/* The copy has the command line of a runner that was started as a program. */
+static void serve_shared(void *context)
 {
+    static const char line[] = "millrace-worker\0--runner\0" RUNNER_MODE_SHARED;
+    const struct worker_options *options = context;
+
+    if (options->command_bytes >= sizeof(line)) {
+        memset(options->command_line, 0, options->command_bytes);
+        memcpy(options->command_line, line, sizeof(line));
+    }
     runner_main(RUNNER_MODE_SHARED);
 }
 
 static void launch_process(struct runner *runner, bool as_copy, int socket_fd, struct err *err)
 {
     struct supervisor *supervisor = runner->supervisor;
+    struct worker_options copied = *supervisor->options;
     struct arena arena = {0};
     const struct environ_extra extras[] = {
         {GUARD_VARIABLE, supervisor->instance.id}
@@ -146,6 +155,7 @@ static void launch_process(struct runner *runner, bool as_copy, int socket_fd, s
     char *argv[] = {name, flag, modes[runner->mode], NULL};
     struct launch launch = {.program = "/proc/self/exe",
                             .copy = as_copy ? serve_shared : NULL,
+                            .context = &copied,
                             .argv = argv,
                             .socket_fd = socket_fd};
 

@@ -10,6 +10,8 @@ struct worker_options {
     int64_t slots;            /* attempts at once */
     int64_t memory_bytes;     /* DuckDB's limit per data attempt */
     int64_t staging_us;       /* how long staging folders of dead attempts are kept; 0 = for ever */
+    char *command_line;       /* the program's own, which ps shows … */
+    size_t command_bytes;     /* … and its size */
 };
 
 /* Supervises attempts until told to end; returns the exit code. */
