@@ -50,6 +50,12 @@ static void write_attempt(const struct decision_start *start, struct buf *out)
     jw_end_object(&w);
 }
 
+static void kv_time(struct jw *w, const char *key, int64_t us)
+{
+    if (us != 0)
+        jw_kv_int(w, key, us);
+}
+
 static void begin_start(const struct decision_start *start, struct buf *out)
 {
     struct jw w = {.out = out};
@@ -60,10 +66,11 @@ static void begin_start(const struct decision_start *start, struct buf *out)
     jw_kv_string(&w, "dag_id", start->run.dag_id);
     jw_kv_string(&w, "run_id", start->run.run_id);
     jw_kv_int(&w, "run", start->attempt.run);
-    jw_kv_int(&w, "logical_date", start->run.logical_date_us);
-    jw_kv_int(&w, "interval_start", start->run.interval_start_us);
-    jw_kv_int(&w, "interval_end", start->run.interval_end_us);
-    jw_kv_string(&w, "timezone", start->dag->timezone);
+    kv_time(&w, "logical_date", start->run.logical_date_us);
+    kv_time(&w, "interval_start", start->run.interval_start_us);
+    kv_time(&w, "interval_end", start->run.interval_end_us);
+    if (strcmp(start->dag->timezone, "UTC") != 0)
+        jw_kv_string(&w, "timezone", start->dag->timezone);
     buf_add_text(out, ",\"attempts\":[");
 }
 

@@ -261,7 +261,8 @@ static void hand_over_shared(struct runner *runner, const struct job *job)
         buf_add_text(out, "{\"kind\":\"" MESSAGE_ATTEMPT "\"");
         json_object_foreach(job->run_start, key, value)
         {
-            if (strcmp(key, "kind") == 0 || strcmp(key, "attempts") == 0)
+            if (strcmp(key, "kind") == 0 || strcmp(key, "worker") == 0 ||
+                strcmp(key, "attempts") == 0)
                 continue;
             buf_printf(out, ",\"%s\":", key);
             json_dump_ordered(value, out);
