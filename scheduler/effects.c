@@ -22,13 +22,6 @@ static void add_rendered(struct jw *w, const char *rendered)
     }
 }
 
-/* Whether an output that is there and unchanged may stand for the work. */
-static bool may_reuse(const struct decision_start *start)
-{
-    return start->task->cache && !start->run.is_forced &&
-           start->task->kind->class != TASK_CLASS_SHARED;
-}
-
 /* What has its default is left out: reading a member costs as much as all else of a short task. */
 static void write_attempt(const struct decision_start *start, struct buf *out)
 {
@@ -44,8 +37,8 @@ static void write_attempt(const struct decision_start *start, struct buf *out)
         jw_kv_int(&w, "map_index", start->attempt.map_index);
     if (start->task->execution_timeout_us > 0)
         jw_kv_int(&w, "timeout", start->task->execution_timeout_us);
-    if (may_reuse(start))
-        jw_kv_bool(&w, "cache", true);
+    if (!start->task->cache || start->run.is_forced)
+        jw_kv_bool(&w, "cache", false);
     add_rendered(&w, start->attempt.rendered);
     jw_end_object(&w);
 }

@@ -142,7 +142,7 @@ static bool run_attempt(const json_t *document, const json_t *own, struct engine
         .timezone = json_get_string(document, "timezone", "UTC"),
         .kind = name,
         .kind_version = kind == NULL ? 0 : kind->kind->version,
-        .cache = json_get_bool(document, "cache", false),
+        .cache = json_get_bool(document, "cache", true),
         .options = options,
         .folder = json_get_string(document, "folder", NULL),
         .temp = json_get_string(document, "temp", NULL),

@@ -64,7 +64,7 @@
  * microsecond or two, half of what a frame of its own costs. A sender begins another frame once one
  * is longer than MESSAGES_BATCH_BYTES, so that the next process begins before this one has ended.
  * Members that have their default are left out: exit_code -1, signal 0, map_index -1, timeout 0,
- * cache false, empty options and env, no reason, no logical_date and interval, timezone UTC. */
+ * cache true, empty options and env, no reason, no logical_date and interval, timezone UTC. */
 #ifndef MILLRACE_MESSAGES_H
 #define MILLRACE_MESSAGES_H
 

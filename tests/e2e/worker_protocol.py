@@ -156,12 +156,16 @@ def batched(document):
     return document
 
 
+# What a result leaves out.
+DEFAULTS = {"exit_code": -1, "signal": 0, "reason": None}
+
+
 def singles(document):
     """A frame for each of its results."""
     if document["kind"] != "ended":
         return [document]
     return [dict(result, kind="ended", outputs=result.get("outputs"))
-            for result in document["results"]]
+            for result in (DEFAULTS | given for given in document["results"])]
 
 
 class WorkerCase(unittest.TestCase):

@@ -191,9 +191,9 @@ class Scenario:
             return
         if worker.hears:
             worker.tokens.add(attempt["token"])
-        label = self.store.label(frame["run"], attempt["task"], attempt["map_index"])
+        label = self.store.label(frame["run"], attempt["task"], attempt.get("map_index", -1))
         at = f" at {worker.name}" if len(self.daemon.workers) > 1 else ""
-        forced = "" if attempt["cache"] else " forced"
+        forced = "" if attempt.get("cache", True) else " forced"
         self.said.append(f"start {label}#{attempt['try_number']}{at}{forced}")
 
     def on_stop(self, frame):
