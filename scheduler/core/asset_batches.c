@@ -5,6 +5,7 @@
 #include "scheduler/core/parts.h"
 #include "scheduler/core/zone.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -86,8 +87,8 @@ static bool may_make_run(const struct core *core, const struct dag_entry *entry)
            entry->live_runs < entry->current->max_active_runs;
 }
 
-/* A partition whose first key is a date or an hour gives the run that day, or hour, as its data
- * interval; so `ds` means the same as in a run by schedule. */
+/* A partition whose first key is a date or an hour ("2026-01-01", "2026-01-01T05") gives the run
+ * that day, or hour, as its data interval; so `ds` means the same as in a run by schedule. */
 static struct interval partition_interval(const struct dag *dag, const char *partition)
 {
     const struct zone *zone = dag->zone == NULL ? zone_utc() : dag->zone;
@@ -95,15 +96,20 @@ static struct interval partition_interval(const struct dag *dag, const char *par
     struct interval none = {0};
     bool has_offset = false;
     int64_t local_us = 0;
+    char text[TIMEFMT_SIZE];
 
     if (equals == NULL)
         return none;
     struct str value = str_from(equals + 1);
     size_t slash = str_find(value, '/', 0);
     value = str_sub(value, 0, slash);
-    if ((value.len != 10 && value.len != 13) || !timefmt_parse(value, &local_us, &has_offset))
+    bool is_hour = value.len == 13;
+    if (value.len != 10 && !is_hour)
         return none;
-    int64_t length_us = value.len == 10 ? US_PER_DAY : US_PER_HOUR;
+    (void)snprintf(text, sizeof(text), "%.*s%s", STR_ARG(value), is_hour ? ":00" : "");
+    if (!timefmt_parse(str_from(text), &local_us, &has_offset))
+        return none;
+    int64_t length_us = is_hour ? US_PER_HOUR : US_PER_DAY;
     return (struct interval){zone_to_utc_us(zone, local_us),
                              zone_to_utc_us(zone, local_us + length_us)};
 }

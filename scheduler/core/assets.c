@@ -208,8 +208,6 @@ void core_restore_asset_event(struct core *core, const struct asset_event_row *r
 
 void assets_recovered(struct core *core)
 {
-    for (struct dag_entry *entry = core->dags; entry != NULL; entry = entry->hh.next)
-        assets_touch(core, entry);
     for (size_t i = 0; i < core->unseen_count; i++) {
         struct asset_event_row row = core->unseen[i];
         row.asset = arena_strdup(&core->out->arena, row.asset);

@@ -230,15 +230,13 @@ void dags_set_paused(struct core *core, const struct event *event)
     reply_done(core, event, 0);
 }
 
-/* Backfills fill what is past: their failures say nothing of the runs to come. */
 void dags_run_ended(struct core *core, const struct run *run)
 {
     struct dag_entry *entry = run->entry;
     struct dag_row *row = &entry->row;
     int64_t max = entry->current == NULL ? 0 : entry->current->max_failed_in_row;
 
-    if (max == 0 || run->backfill != NULL ||
-        (run->row.state == RUN_SUCCESS && row->failed_in_row == 0))
+    if (max == 0 || (run->row.state == RUN_SUCCESS && row->failed_in_row == 0))
         return;
     row->failed_in_row = run->row.state == RUN_SUCCESS ? 0 : row->failed_in_row + 1;
     if (row->failed_in_row >= max && !row->is_paused) {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+/* What is `removed` was no part of that run. */
 static bool is_past_state(enum task_state state)
 {
     return state == TASK_SUCCESS || state == TASK_SKIPPED || state == TASK_REMOVED;
@@ -61,8 +62,7 @@ static bool went_well(const struct run *run, uint32_t index)
     if (past->previous == NULL)
         return past->well == NULL || past->well[index];
     uint32_t same = same_task(past->previous->dag, run->dag, index);
-    return same == UINT32_MAX || past->previous->tasks[same].is_outside ||
-           ended_well(&past->previous->tasks[same]);
+    return same == UINT32_MAX || ended_well(&past->previous->tasks[same]);
 }
 
 /* Which of the run's tasks holds up `index`, as it was in the run before; UINT32_MAX = none. */

@@ -366,6 +366,7 @@ void run_end(struct core *core, struct run *run, enum run_state state, const cha
     run->row.reason = arena_strdup(&run->arena, reason);
     run->backfill = NULL; /* which may be gone before the last of the run's attempts has stopped */
     run_forget_if_over(core, run);
+    /* It fills what is past: its failures say nothing of the DAG's runs to come. */
     if (backfill != NULL) {
         backfill->live_runs--;
         backfill_run_ended(core, backfill, run);

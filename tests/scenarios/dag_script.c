@@ -7,6 +7,7 @@
 #include "base/timefmt.h"
 #include "scheduler/core/cron.h"
 #include "scheduler/core/zone.h"
+#include "scheduler/dagfile/builder.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -318,6 +319,12 @@ static void set_default_timeout(struct dag_task *task)
         task->wait.timeout_us = 7 * US_PER_DAY;
 }
 
+static void set_weight_rule(struct dag_task *task, struct str name)
+{
+    if (!weight_rule_parse(name, &task->weight_rule))
+        fail("no such weight rule", name);
+}
+
 static void set_task(struct dag *dag, struct dag_task *task, struct str key, struct str value)
 {
     if (str_is(key, "retries"))
@@ -347,7 +354,9 @@ static void set_task(struct dag *dag, struct dag_task *task, struct str key, str
     else if (str_is(key, "wait_for_downstream"))
         task->wait_for_downstream = task->depends_on_past = str_is(value, "true");
     else if (str_is(key, "weight"))
-        task->priority_weight_total = number(value);
+        task->priority_weight = number(value);
+    else if (str_is(key, "weight_rule"))
+        set_weight_rule(task, value);
     else if (str_is(key, "retry_exit_codes"))
         set_exit_codes(dag, task, value);
     else if (str_is(key, "setup"))
@@ -411,7 +420,8 @@ static void add_task(struct dag *dag, struct str statement)
     task->pool = "default_pool";
     task->pool_slots = 1;
     task->max_map_length = 10000;
-    task->priority_weight = task->priority_weight_total = 1;
+    task->priority_weight = 1;
+    task->weight_rule = WEIGHT_RULE_ABSOLUTE;
     task->retry_delay_us = INT64_C(300000000);
 }
 
@@ -526,6 +536,7 @@ struct dag *dag_script(const char *dag_id, const char *body)
     for (uint32_t i = 0; i < dag->task_count; i++)
         if (dag->tasks[i].branch != NULL)
             finish_branch(dag, &dag->tasks[i]);
+    graph_weigh(&(struct dag_builder){.dag = dag});
     dag_derive(dag);
     return dag;
 }

@@ -244,8 +244,14 @@ class Scenario:
     def do_tick(self):
         self.daemon.tick()
 
-    def do_trigger(self, dag_id, run_id=None):
-        self.ask("trigger", dag_id=dag_id, run_id=run_id, triggered_by="test")
+    def do_trigger(self, dag_id, run_id=None, *words):
+        members = {}
+        for word, value in zip(words[::2], words[1::2]):
+            if word == "conf":
+                members["conf"] = json.loads(value)
+            else:
+                members["logical_date" if word == "of" else "run_after"] = time_us(self.base_us, value)
+        self.ask("trigger", dag_id=dag_id, run_id=run_id, triggered_by="test", **members)
 
     def do_asset(self, asset, partition=None):
         self.ask("asset_event", asset=asset, partition=partition)

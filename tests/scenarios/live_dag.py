@@ -12,7 +12,7 @@ TASK_KEYS = {"retries": "retries", "retry_delay": "retry_delay",
              "timeout": "execution_timeout", "pool": "pool", "pool_slots": "pool_slots",
              "max_per_dag": "max_active_tis_per_dag", "max_per_run": "max_active_tis_per_dagrun",
              "past": "depends_on_past", "wait_for_downstream": "wait_for_downstream",
-             "weight": "priority_weight", "setup": "setup", "teardown": "teardown",
+             "weight": "priority_weight", "weight_rule": "weight_rule", "setup": "setup", "teardown": "teardown",
              "fails_run": "on_failure_fail_dagrun", "expand": "expand", "env": "env",
              "max_map_length": "max_map_length", "when": "when", "branch_output": "branch_output",
              "rule": "trigger_rule"}
@@ -116,7 +116,7 @@ def finish(task):
         task["with"] = {"argv": ["true"] + ([option] if option is not None else [])}
     if not task["with"]:
         del task["with"]
-    task["weight_rule"] = "absolute"
+    task.setdefault("weight_rule", "absolute")
 
 
 def dag_file(dag_id, body):

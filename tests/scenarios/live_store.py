@@ -142,7 +142,8 @@ class Store:
             old = before["run"].get(number)
             then = None if old is None else (old["state"], old["doom"] if old["state"] == "running"
                                              and old["doom"] is not None else old["reason"])
-            if old is not None and now != then and said.get((number,)) != now:
+            if old is not None and said.get((number,)) != now and (
+                    now != then or row["is_forced"] != old["is_forced"]):
                 lines.append(f"r{number} {now[0]}{because(now[1])}")
         for key, row in self.rows["task_instance"].items():
             now = (row["state"], row["reason"])

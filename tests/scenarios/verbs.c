@@ -53,7 +53,21 @@ static void do_tick(struct scenario *s, char **words)
 
 static void do_trigger(struct scenario *s, char **words)
 {
-    world_trigger(&s->world, words[1], words[2]);
+    struct event_trigger trigger = {.dag_id = words[1], .run_id = words[2]};
+
+    for (int i = 3; words[2] != NULL && words[i] != NULL; i += 2) {
+        if (words[i + 1] == NULL)
+            scenario_fail(s, "something is missing after '%s'", words[i]);
+        if (strcmp(words[i], "of") == 0)
+            trigger.logical_date_us = scenario_time(s, words[i + 1]);
+        else if (strcmp(words[i], "after") == 0)
+            trigger.run_after_us = scenario_time(s, words[i + 1]);
+        else if (strcmp(words[i], "conf") == 0)
+            trigger.conf = words[i + 1];
+        else
+            scenario_fail(s, "unknown word '%s'", words[i]);
+    }
+    world_trigger_as(&s->world, &trigger);
 }
 
 /* An update from outside; a second word is its partition. */

@@ -157,17 +157,28 @@ void world_load(struct world *world, struct dag *dag)
     dag_unref(dag);
 }
 
-void world_trigger(struct world *world, const char *dag_id, const char *run_id)
+void world_trigger_as(struct world *world, const struct event_trigger *trigger)
 {
     struct event event = {.kind = EVENT_TRIGGER, .request = ++world->request};
+    struct event_trigger *asked = &event.as.trigger;
 
-    event.as.trigger = (struct event_trigger){
-        .dag_id = dag_id, .run_id = run_id, .triggered_by = TRIGGERED_BY_TEST};
-    for (size_t i = 0; run_id != NULL && i < world->rows.run_count; i++)
-        if (strcmp(world->rows.runs[i].row.run_id, run_id) == 0 &&
-            strcmp(world->rows.runs[i].row.dag_id, dag_id) == 0)
-            event.as.trigger.run_id_exists = true;
+    *asked = *trigger;
+    asked->triggered_by = TRIGGERED_BY_TEST;
+    for (size_t i = 0; i < world->rows.run_count; i++) {
+        const struct run_row *row = &world->rows.runs[i].row;
+        if (strcmp(row->dag_id, asked->dag_id) != 0)
+            continue;
+        if (asked->run_id != NULL && strcmp(row->run_id, asked->run_id) == 0)
+            asked->run_id_exists = true;
+        if (asked->logical_date_us != 0 && row->logical_date_us == asked->logical_date_us)
+            asked->logical_date_exists = true;
+    }
     world_step(world, &event);
+}
+
+void world_trigger(struct world *world, const char *dag_id, const char *run_id)
+{
+    world_trigger_as(world, &(struct event_trigger){.dag_id = dag_id, .run_id = run_id});
 }
 
 void world_change(struct world *world, enum event_kind kind, struct event_change *change)

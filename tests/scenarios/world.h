@@ -97,6 +97,8 @@ void world_settle(struct world *world);
 /* Loads a DAG; takes over the reference. */
 void world_load(struct world *world, struct dag *dag);
 void world_trigger(struct world *world, const char *dag_id, const char *run_id);
+/* With all that can be asked for; who asks and what exists already is filled in here. */
+void world_trigger_as(struct world *world, const struct event_trigger *trigger);
 
 /* Gives EVENT_CLEAR or a mark, with the rows that the loop would attach. */
 void world_change(struct world *world, enum event_kind kind, struct event_change *change);
