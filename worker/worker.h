@@ -2,6 +2,7 @@
 #ifndef MILLRACE_WORKER_WORKER_H
 #define MILLRACE_WORKER_WORKER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct worker_options {
