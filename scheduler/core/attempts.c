@@ -221,7 +221,7 @@ static void end_attempt(struct core *core, struct attempt_live *attempt, struct 
     DL_DELETE2(attempt->worker->attempts, attempt, previous, next);
     task->attempt = NULL;
     retire_attempt(core, attempt);
-    if (!was_stopped || task->state == TASK_SUCCESS)
+    if (!was_stopped)
         keep_outputs(task, attempt->row.outputs);
     if (was_stopped)
         task_stopped(core, task);
