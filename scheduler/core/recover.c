@@ -212,7 +212,8 @@ void run_restore_outputs(struct run *run, const struct attempt_row *attempts, si
 {
     for (size_t i = 0; i < count; i++) {
         const struct attempt_row *row = &attempts[i];
-        if (row->task >= run->dag->task_count || row->outputs == NULL || row->stop_reason != NULL ||
+        if (row->task >= run->dag->task_count || row->outputs == NULL ||
+            PLANTED(OUTPUTS_NOT_RESTORED) || row->stop_reason != NULL ||
             !run->dag->tasks[row->task].outputs_used)
             continue;
         struct task *task = &run->tasks[row->task];

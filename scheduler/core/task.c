@@ -267,7 +267,7 @@ void task_evaluate(struct core *core, struct task *task, const struct task *caus
     assert(task_is_waiting(task));
     if (task->is_outside)
         task_end_waiting(core, task, TASK_REMOVED, "not part of the backfill");
-    else if (branched_off != NULL)
+    else if (branched_off != NULL && !(PLANTED(BRANCH_LATE) && verdict == VERDICT_WAIT))
         task_end_waiting(core, task, TASK_SKIPPED, branched_off);
     else if (verdict == VERDICT_RUN)
         start(core, task);

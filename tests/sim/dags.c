@@ -6,6 +6,7 @@
 #include "scheduler/core/zone.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TASKS_MIN 10
@@ -76,7 +77,6 @@ static void fill_extras(struct draws *draws, struct dag_task *task)
         for (uint32_t left = draw(draws, 5); left > 0; left--)
             (void)json_array_append_new(list, json_integer(left));
         task->expand = json_pack("{s:o}", "item", list);
-        task->max_map_length = 100;
     }
 }
 
@@ -102,6 +102,7 @@ static void fill_task(struct sim *sim, struct dag *dag, uint32_t index)
     task->max_retry_delay_us = US_PER_MINUTE;
     task->max_active_tis_per_dag =
         !sim->is_plain && draw(draws, 16) == 1 ? draw_between(draws, 1, 2) : 0;
+    task->max_map_length = 100;
     if (!sim->is_plain)
         fill_extras(draws, task);
     if (sim->has_past && draw(draws, 5) == 1) {
@@ -141,6 +142,53 @@ static void fill_schedule(struct sim *sim, struct dag *dag)
     dag->catchup = draw(sim->draws, 2) == 1;
 }
 
+static void tell_json(struct buf *line, const char *name, const json_t *value)
+{
+    char *text = value == NULL ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+
+    if (text != NULL)
+        buf_printf(line, ", %s %s", name, text);
+    free(text);
+}
+
+static void tell_branch(struct buf *line, const struct dag *dag, const struct branch *branch)
+{
+    buf_printf(line, ", branch%s%s", branch->output == NULL ? "" : " by output ",
+               branch->output == NULL ? "" : branch->output);
+    for (uint32_t i = 0; i < branch->choice_count; i++) {
+        const struct branch_choice *choice = &branch->choices[i];
+        struct str when = choice->when == NULL ? STR("else") : condition_text(choice->when);
+        buf_printf(line, " {%.*s:", STR_ARG(when));
+        for (uint32_t k = 0; k < choice->target_count; k++)
+            buf_printf(line, " %s", dag->tasks[choice->targets[k]].task_id);
+        buf_add_text(line, "}");
+    }
+}
+
+static void tell_task(const struct sim *sim, const struct dag *dag, const struct dag_task *task)
+{
+    struct buf line = {0};
+
+    buf_printf(&line, "  %s %s", task->task_id, trigger_rule_name(task->trigger_rule));
+    for (uint32_t i = 0; i < task->upstream_count; i++)
+        buf_printf(&line, "%s%s", i == 0 ? " after " : " ", dag->tasks[task->upstream[i]].task_id);
+    if (task->when != NULL)
+        buf_printf(&line, ", when %.*s", STR_ARG(condition_text(task->when)));
+    if (task->branch != NULL)
+        tell_branch(&line, dag, task->branch);
+    tell_json(&line, "over", task->expand);
+    tell_json(&line, "with", task->options);
+    sim_say(sim, "%s", buf_text(&line));
+    buf_release(&line);
+}
+
+static void tell_dag(const struct sim *sim, const struct dag *dag)
+{
+    sim_say(sim, "DAG %s of %s", dag->dag_id, dag->hash + 56);
+    for (uint32_t i = 0; sim->is_traced && i < dag->task_count; i++)
+        tell_task(sim, dag, &dag->tasks[i]);
+}
+
 struct dag *sim_dag_make(struct sim *sim, const char *dag_id)
 {
     struct arena arena = {0};
@@ -163,8 +211,10 @@ struct dag *sim_dag_make(struct sim *sim, const char *dag_id)
     for (uint32_t i = 0; i < dag->task_count; i++)
         fill_task(sim, dag, i);
     link_tasks(sim, dag);
+    dags_fill_flow(sim, dag);
     fill_ends(sim, dag);
     dag_derive(dag);
     fill_schedule(sim, dag);
+    tell_dag(sim, dag);
     return dag;
 }

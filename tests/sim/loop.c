@@ -88,7 +88,7 @@ static void note_attempt(struct sim *sim, const struct attempt_row *row, bool is
         token->map_index = row->map_index;
         token->try_number = row->try_number;
         token->slot = look_slot(spec);
-        token->timeout_us = spec->execution_timeout_us;
+        token->spec = spec;
         token->pool_slots = spec->pool_slots;
         token->worker = workers_find(sim, row->worker);
         token->pool = look_pool(sim, spec->pool);
@@ -132,8 +132,10 @@ static void store(struct sim *sim, const struct turn *turn)
     size_t event = 0;
 
     sim->cause = NULL;
+    sim->ended_count = 0;
     for (size_t i = 0; i <= sim->out.count; i++) {
         for (; event < turn->count && turn->begun[event] <= i; event++) {
+            sim->ended_count = 0;
             sim->cause = &turn->events[event];
             if (turn->events[event].kind == EVENT_POOL_SET)
                 set_pool(sim, &turn->events[event]);
@@ -146,6 +148,8 @@ static void store(struct sim *sim, const struct turn *turn)
         sim_tell(sim, decision);
         check_decision(sim, decision);
         rows_apply(&sim->rows, decision);
+        if (decision->kind == DECIDE_TASK && task_state_is_final(decision->as.task.row.state))
+            look_note_end(sim, &decision->as.task.row);
         hash_decision(sim, decision);
         if (decision->kind == DECIDE_ATTEMPT || decision->kind == DECIDE_ATTEMPT_NEW ||
             decision->kind == DECIDE_ATTEMPT_AGAIN)

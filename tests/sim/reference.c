@@ -39,6 +39,9 @@ static void evaluate(struct reference *r, struct reference_run *run, uint32_t in
     case NAIVE_UPSTREAM_FAILED:
         end(r, task, TASK_UPSTREAM_FAILED);
         break;
+    case NAIVE_FAIL:
+        end(r, task, TASK_FAILED);
+        break;
     case NAIVE_WAIT:
         break;
     }

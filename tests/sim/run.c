@@ -86,6 +86,7 @@ static void draw_knobs(struct sim *sim)
     knobs->skip = knob(sim, 32);
     knobs->seconds_max = draw_between(sim->draws, 1, 12);
     knobs->duration_max = draw_between(sim->draws, 1, 10);
+    knobs->flow = sim->is_plain ? 0 : knob(sim, 40);
     knobs->replay = knob(sim, 40);
 }
 
@@ -191,6 +192,7 @@ static void reset(struct sim *sim)
     free(sim->bag);
     free(sim->workers);
     free(sim->promises);
+    free(sim->ended);
 }
 
 /* What fails in the middle of a step leaves the core in pieces: those are not picked up. */

@@ -2,7 +2,7 @@
  * scheduler's loop with its rows, a network, workers, clients, clocks, and the faults of them all.
  *
  *   run.c      a world from its seed to its end: set-up, chaos, calm
- *   dags.c     random DAGs           clients.c  commands and DAG edits
+ *   dags*.c    random DAGs           clients.c  commands and DAG edits
  *   loop.c     the turn: step, commit (or crash), act; recovery
  *   net.c      messages that are lost, late, doubled, in another order
  *   workers.c  workers and their attempts, by the rules of worker/
@@ -18,6 +18,7 @@
 #include "scheduler/core/planted.h"
 #include "tests/scenarios/world.h"
 #include "tests/sim/draws.h"
+#include "tests/sim/naive.h"
 
 #include <setjmp.h>
 #include <uthash.h>
@@ -58,6 +59,7 @@ struct knobs {
     uint32_t skip;
     uint32_t seconds_max; /* per tick */
     uint32_t duration_max;
+    uint32_t flow;   /* of tasks: conditions, branches, lists out of outputs */
     uint32_t replay; /* commits after which the core is compared with a rebuilt one */
 };
 
@@ -73,8 +75,8 @@ struct token {
     int32_t map_index;
     int64_t try_number;
     enum slot slot;
-    int64_t timeout_us;
-    size_t pool; /* index in sim->pools */
+    const struct dag_task *spec; /* of the version that its run had */
+    size_t pool;                 /* index in sim->pools */
     int64_t pool_slots;
     uint32_t worker;
     bool is_committed;
@@ -95,8 +97,9 @@ struct job {
     bool is_announced;
     bool is_judged;
     enum outcome outcome;
-    int64_t due;        /* tick at which it ends by itself, or by SIGTERM */
-    int64_t started_at; /* tick */
+    const char *outputs; /* of a success; may be NULL */
+    int64_t due;         /* tick at which it ends by itself, or by SIGTERM */
+    int64_t started_at;  /* tick */
     int64_t started_at_us;
     int64_t ended_at_us;
 };
@@ -164,7 +167,7 @@ struct turn {
     size_t count;
 };
 
-/* What has been tried of a task since it was last cleared. */
+/* What has been tried of a task instance since it was last cleared, and what it has said. */
 struct tries {
     struct {
         int64_t run;
@@ -173,7 +176,16 @@ struct tries {
     } key;
     int64_t count; /* attempts, without those given back */
     int64_t last_try;
+    const char *outputs; /* of the latest try that succeeded */
+    int64_t outputs_try;
     UT_hash_handle hh;
+};
+
+/* A task instance that has ended. */
+struct ended {
+    int64_t run;
+    uint32_t task;
+    int32_t map_index;
 };
 
 struct sim {
@@ -207,7 +219,10 @@ struct sim {
     struct known_run known[SIM_WANTS_MAX];
     const struct event *cause; /* of the decision that is checked; NULL = recovery */
     struct core *shadow;       /* rebuilt from the rows, to be compared at the end of the turn */
-    struct tries *tries;       /* check_rows.c */
+    struct ended *ended;       /* of the event whose decisions are checked */
+    size_t ended_count;
+    size_t ended_capacity;
+    struct tries *tries; /* look.c */
 
     struct core_pool pools[SIM_POOLS_MAX];
     size_t pool_count;
@@ -250,6 +265,11 @@ void sim_tell(const struct sim *sim, const struct decision *decision);
 /* dags.c */
 struct dag *sim_dag_make(struct sim *sim, const char *dag_id);
 
+/* dags_flow.c */
+void dags_fill_flow(struct sim *sim, struct dag *dag);
+/* What an attempt of the task reports with its success; NULL = nothing. */
+const char *outputs_draw(struct sim *sim, const struct dag_task *spec);
+
 /* clients.c */
 void clients_tick(struct sim *sim);
 void clients_calm(struct sim *sim);
@@ -281,11 +301,6 @@ uint32_t workers_find(const struct sim *sim, const char *instance);
 void workers_calm(struct sim *sim);
 struct token *token_get(struct sim *sim, const char *text);
 
-/* naive.c: a trigger rule read off the states of all upstreams. */
-enum naive_verdict { NAIVE_WAIT, NAIVE_RUN, NAIVE_SKIP, NAIVE_UPSTREAM_FAILED };
-enum naive_verdict naive_rule(enum trigger_rule rule, const enum task_state *upstreams,
-                              uint32_t count);
-
 /* look.c: reading the rows. */
 enum slot look_slot(const struct dag_task *spec);
 bool look_was_changed(const struct sim *sim, int64_t run); /* cleared or marked */
@@ -294,12 +309,32 @@ size_t look_pool(const struct sim *sim, const char *name);
  * another one. */
 bool look_is_over(const struct attempt_row *row);
 struct task_row *look_task(const struct stored_run *run, uint32_t task, int32_t map_index);
-/* What a task's trigger rule says of the states its upstreams have in the rows. */
-enum naive_verdict look_verdict(const struct stored_run *run, uint32_t task);
+struct tries *look_tries(struct sim *sim, int64_t run, uint32_t task, int32_t map_index);
+/* What should become of a task that waits, by the rows: by its trigger rule and the branches
+ * before it; and then by its condition and its lists. */
+struct look_fate {
+    enum naive_verdict by_rule;
+    enum naive_verdict verdict;
+    uint32_t count; /* of its instances, with RUN; 0 = it is not mapped */
+};
+struct look_fate look_fate(struct sim *sim, const struct stored_run *run, uint32_t task);
+/* The same as long as only the first `told` ends of the event have got through: ends reach what is
+ * downstream one after the other. */
+struct look_fate look_fate_then(struct sim *sim, const struct stored_run *run, uint32_t task,
+                                size_t told);
+void look_note_end(struct sim *sim, const struct task_row *row);
+/* Whether the outputs let a branch choose that reports them. */
+bool look_can_choose(struct sim *sim, const struct stored_run *run, uint32_t task,
+                     const char *outputs);
 const struct dag_row *look_dag(const struct sim *sim, const char *dag_id);
 const struct dag *look_version(const struct sim *sim, const char *dag_id); /* the current one */
 const struct backfill_row *look_backfill(const struct sim *sim, int64_t id);
 
+/* check_flow.c: which way tasks go. */
+void check_way(struct sim *sim, const struct stored_run *run, const struct task_row *before,
+               const struct task_row *row);
+void check_expand(struct sim *sim, const struct decision_expand *expand);
+void check_branch(struct sim *sim, const struct attempt_row *row);
 /* check_rows.c: each decision against the rows as they were. */
 void check_decision(struct sim *sim, const struct decision *decision);
 /* check_state.c: the rows as they are after a commit. */
