@@ -23,7 +23,9 @@ static bool may_start_early(const struct dag *dag, uint32_t task)
 /* Whether it has run follows from how its upstreams ended in the end, whatever came first. */
 static void check_ran(struct sim *sim, const struct stored_run *run, const struct task_row *row)
 {
-    bool ran = row->queued_at_us != 0;
+    enum wait_kind wait = run->dag->tasks[row->task].wait.kind;
+    bool defers = wait == WAIT_TIME || wait == WAIT_EXTERNAL;
+    bool ran = defers ? row->started_at_us != 0 : row->queued_at_us != 0;
     bool runs = look_fate(sim, run, row->task).verdict == NAIVE_RUN;
 
     if (ran != runs && !may_start_early(run->dag, row->task))

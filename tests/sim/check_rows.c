@@ -120,6 +120,7 @@ static void check_task(struct sim *sim, const struct task_row *row)
     if (row->state == TASK_NONE)
         look_tries(sim, row->run, row->task, row->map_index)->count = 0; /* cleared */
     check_way(sim, run, before, row);
+    check_wait(sim, run, before, row);
 }
 
 /* --- attempts -------------------------------------------------------------------------------- */

@@ -177,6 +177,8 @@ static void check_running(struct sim *sim, const struct stored_run *run, const s
             check_is_undecided(sim, run, row);
         else if (row->state == TASK_SCHEDULED && active < run->dag->max_active_tasks)
             check_ready_starts(sim, run, row, room);
+        else if (row->state == TASK_DEFERRED)
+            check_deferred(sim, run, row);
         else if (row->state == TASK_UP_FOR_RETRY || row->state == TASK_UP_FOR_RESCHEDULE)
             check_retry_timer(sim, row);
         else if (row->state == TASK_QUEUED || row->state == TASK_RUNNING ||

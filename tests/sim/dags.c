@@ -65,8 +65,6 @@ static void fill_extras(struct draws *draws, struct dag_task *task)
     uint32_t kind = draw(draws, 16);
 
     if (kind == 1) {
-        task->kind = &light_kind;
-        task->class = TASK_CLASS_LIGHT;
         task->wait =
             (struct dag_wait){.kind = WAIT_POKE,
                               .poke_interval_us = draw_between(draws, 2, 20) * US_PER_SECOND,
@@ -105,6 +103,11 @@ static void fill_task(struct sim *sim, struct dag *dag, uint32_t index)
     task->max_map_length = 100;
     if (!sim->is_plain)
         fill_extras(draws, task);
+    dags_fill_wait(sim, task);
+    if (task->wait.kind != WAIT_NONE) {
+        task->kind = &light_kind;
+        task->class = TASK_CLASS_LIGHT;
+    }
     if (sim->has_past && draw(draws, 5) == 1) {
         task->depends_on_past = true;
         task->wait_for_downstream = draw(draws, 3) == 1;

@@ -159,7 +159,8 @@ void dags_fill_flow(struct sim *sim, struct dag *dag)
             task->when = draw_condition(sim, dag, i, false);
         if (task->wait.kind == WAIT_NONE && draw_chance(draws, sim->knobs.flow))
             draw_expand(sim, dag, i);
-        if (task->expand == NULL && task->downstream_count > 0 &&
+        bool defers = task->wait.kind == WAIT_TIME || task->wait.kind == WAIT_EXTERNAL;
+        if (task->expand == NULL && task->downstream_count > 0 && !defers &&
             draw_chance(draws, sim->knobs.flow))
             draw_branch(sim, dag, i);
     }

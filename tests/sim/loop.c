@@ -278,8 +278,11 @@ static void step_tick(struct sim *sim, struct turn *turn)
     struct event tick = {.kind = EVENT_TICK};
 
     tick.as.tick.count = core_wants(sim->core, sim->now_us, sim->wants, SIM_WANTS_MAX);
-    for (size_t i = 0; i < tick.as.tick.count; i++)
-        rows_known(&sim->rows, &sim->wants[i], &sim->known[i]);
+    for (size_t i = 0; i < tick.as.tick.count; i++) {
+        struct core_want *want = &sim->wants[i];
+        rows_known(&sim->rows, want, &sim->known[i]);
+        want->dag_id = arena_strdup(&sim->arena, want->dag_id); /* for the rebuilt core, too */
+    }
     tick.as.tick.wants = sim->wants;
     tick.as.tick.known = sim->known;
     step(sim, turn, &tick);

@@ -41,4 +41,35 @@ bool naive_is_branched_off(const struct naive_run *run, uint32_t task);
  * is how many instances it has, 0 if it is not mapped. */
 enum naive_verdict naive_start(const struct naive_run *run, uint32_t task, uint32_t *ret_count);
 
+/* What a run's dates are counted from. */
+struct naive_dates {
+    const struct dag *dag;
+    int64_t logical_date_us; /* 0 = none, as are the next two */
+    int64_t interval_start_us;
+    int64_t interval_end_us;
+    int64_t run_after_us;
+};
+
+/* naive_waits.c, of what tests/sim/dags_waits.c writes. */
+/* The instant that a sensor waits for which began to at `since_us`. */
+int64_t naive_instant(const struct naive_dates *dates, const json_t *options, int64_t since_us);
+
+/* The run, or the task of it, that a sensor waits for; borrowed from its options. */
+struct naive_external {
+    const char *dag_id;
+    const char *task_id; /* "" = the run as a whole */
+    int64_t date_us;
+    const json_t *allowed;
+    const json_t *failed;
+};
+struct naive_external naive_external(const struct naive_dates *dates, const json_t *options);
+
+/* What is known of it: one of its instances that has failed is enough, allowed must be all. */
+struct naive_news {
+    bool any;
+    bool any_failed;
+    bool all_allowed;
+};
+void naive_hear(const struct naive_external *external, const char *state, struct naive_news *news);
+
 #endif

@@ -87,6 +87,7 @@ static void draw_knobs(struct sim *sim)
     knobs->seconds_max = draw_between(sim->draws, 1, 12);
     knobs->duration_max = draw_between(sim->draws, 1, 10);
     knobs->flow = sim->is_plain ? 0 : knob(sim, 40);
+    knobs->waits = sim->is_plain ? 0 : knob(sim, 40);
     knobs->replay = knob(sim, 40);
 }
 

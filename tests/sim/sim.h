@@ -60,6 +60,7 @@ struct knobs {
     uint32_t seconds_max; /* per tick */
     uint32_t duration_max;
     uint32_t flow;   /* of tasks: conditions, branches, lists out of outputs */
+    uint32_t waits;  /* of tasks: sensors for a time or another DAG's run */
     uint32_t replay; /* commits after which the core is compared with a rebuilt one */
 };
 
@@ -265,6 +266,9 @@ void sim_tell(const struct sim *sim, const struct decision *decision);
 /* dags.c */
 struct dag *sim_dag_make(struct sim *sim, const char *dag_id);
 
+/* dags_waits.c */
+void dags_fill_wait(struct sim *sim, struct dag_task *task);
+
 /* dags_flow.c */
 void dags_fill_flow(struct sim *sim, struct dag *dag);
 /* What an attempt of the task reports with its success; NULL = nothing. */
@@ -335,6 +339,10 @@ void check_way(struct sim *sim, const struct stored_run *run, const struct task_
                const struct task_row *row);
 void check_expand(struct sim *sim, const struct decision_expand *expand);
 void check_branch(struct sim *sim, const struct attempt_row *row);
+/* check_waits.c */
+void check_wait(struct sim *sim, const struct stored_run *run, const struct task_row *before,
+                const struct task_row *row);
+void check_deferred(struct sim *sim, const struct stored_run *run, const struct task_row *row);
 /* check_rows.c: each decision against the rows as they were. */
 void check_decision(struct sim *sim, const struct decision *decision);
 /* check_state.c: the rows as they are after a commit. */
