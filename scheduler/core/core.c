@@ -74,7 +74,7 @@ static void finish(struct core *core)
         tasks_settle(core);
         assets_make_runs(core);
         ready_dispatch(core);
-    } while (waits_settle(core) || core->updated != NULL);
+    } while (waits_settle(core) || core->updated != NULL || core->settled_count > 0);
     callbacks_dispatch(core);
     for (size_t i = 0; i < core->fresh_count; i++)
         if (core->fresh[i]->is_fresh)
