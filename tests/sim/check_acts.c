@@ -56,6 +56,14 @@ static bool has_backfill(const struct sim *sim, int64_t id)
     return false;
 }
 
+static bool has_update(const struct sim *sim, int64_t id)
+{
+    for (size_t i = 0; i < sim->rows.asset_event_count; i++)
+        if (sim->rows.asset_events[i].id == id)
+            return true;
+    return false;
+}
+
 /* A1: what was answered with success is there, now and after any crash. */
 static void check_promise(struct sim *sim, const struct promise *promise)
 {
@@ -64,6 +72,8 @@ static void check_promise(struct sim *sim, const struct promise *promise)
     if (promise->kind == PROMISE_RUN && !has_run(sim, promise))
         sim_fail(sim, "A1: run %lld of %s was acknowledged and is not there",
                  (long long)promise->row, promise->dag_id);
+    if (promise->kind == PROMISE_ASSET && !has_update(sim, promise->row))
+        sim_fail(sim, "A1: update %lld was acknowledged and is not there", (long long)promise->row);
     if (promise->kind == PROMISE_BACKFILL && !has_backfill(sim, promise->row))
         sim_fail(sim, "A1: backfill %lld was acknowledged and is not there",
                  (long long)promise->row);

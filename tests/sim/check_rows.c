@@ -252,6 +252,7 @@ static void check_attempt(struct sim *sim, const struct attempt_row *row)
     check_branch(sim, row);
     if (row->state != TASK_SUCCESS || row->stop_reason != NULL)
         return; /* what one reports that was told to stop counts for nothing */
+    assets_note_success(sim, rows_run(&sim->rows, row->run), row->task, row->outputs);
     tries->outputs = arena_strdup(&sim->arena, row->outputs);
     tries->outputs_try = row->try_number;
 }

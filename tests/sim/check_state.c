@@ -298,8 +298,12 @@ void check_committed(struct sim *sim)
         else if (run->row.state == RUN_QUEUED)
             check_queued(sim, run);
     }
-    for (size_t i = 0; i < sim->rows.dag_row_count; i++)
+    for (size_t i = 0; i < sim->rows.dag_row_count; i++) {
+        const struct run_row like = {.dag_id = sim->rows.dag_rows[i].dag_id};
         check_schedule(sim, &sim->rows.dag_rows[i]);
+        if (sim->rows.asset_wait_count > 0)
+            check_waiting_assets(sim, &sim->rows.dag_rows[i], count_runs(sim, &like, false));
+    }
     for (size_t i = 0; i < sim->rows.backfill_count; i++)
         check_backfill(sim, &sim->rows.backfills[i]);
     check_no_ghosts(sim);

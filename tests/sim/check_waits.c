@@ -97,10 +97,12 @@ void check_wait(struct sim *sim, const struct stored_run *run, const struct task
                  (long long)row->run, row->task_id);
     if (before->state != TASK_DEFERRED)
         return;
-    if (row->state == TASK_SUCCESS && row->reason == NULL)
+    if (row->state == TASK_SUCCESS && row->reason == NULL) {
         check_came(sim, run, row);
-    else if (row->state == TASK_FAILED || row->state == TASK_SKIPPED)
+        assets_note_success(sim, run, row->task, NULL);
+    } else if (row->state == TASK_FAILED || row->state == TASK_SKIPPED) {
         check_gave_up(sim, run, row);
+    }
 }
 
 /* L2: what has come is taken, and the core wants to be woken for what will. */

@@ -187,6 +187,22 @@ static void edit(struct sim *sim)
     put_file(sim, file, draw(sim->draws, 4) == 1 ? NULL : sim_dag_make(sim, file->dag_id));
 }
 
+/* Sometimes what it says of the update is refused. */
+static void update_asset(struct sim *sim)
+{
+    static const char *const extras[] = {NULL, "{\"n\":1}", "{}", "[]"};
+    const char *asset = dags_asset(sim, &sim->arena, (uint32_t)sim->dag_count);
+    const char *partition = dags_partition(sim);
+
+    sim->updates_left--;
+    if (sim->core == NULL) {
+        loop_update_unseen(sim, asset, partition);
+        return;
+    }
+    struct event_asset *update = &clients_ask(sim, EVENT_ASSET, PROMISE_ASSET)->as.asset;
+    *update = (struct event_asset){asset, partition, extras[draw(sim->draws, 4)]};
+}
+
 void clients_tick(struct sim *sim)
 {
     const struct knobs *knobs = &sim->knobs;
@@ -194,6 +210,8 @@ void clients_tick(struct sim *sim)
 
     if (draw_chance(draws, knobs->dag_edit))
         edit(sim);
+    if (sim->updates_left > 0 && draw_chance(draws, knobs->assets))
+        update_asset(sim);
     if (sim->core == NULL)
         return;
     if (sim->triggers_left > 0 && draw_chance(draws, knobs->trigger))

@@ -104,6 +104,7 @@ static void fill_task(struct sim *sim, struct dag *dag, uint32_t index)
     if (!sim->is_plain)
         fill_extras(draws, task);
     dags_fill_wait(sim, task);
+    dags_fill_outlets(sim, dag, task);
     if (task->wait.kind != WAIT_NONE) {
         task->kind = &light_kind;
         task->class = TASK_CLASS_LIGHT;
@@ -123,8 +124,11 @@ static void fill_ends(struct sim *sim, struct dag *dag)
     if (sim->is_plain)
         return;
     dag->fail_fast = draw(sim->draws, 8) == 1;
+    /* Not at the same instant as anything else: of two either might come first. */
     dag->dagrun_timeout_us =
-        draw(sim->draws, 8) == 1 ? draw_between(sim->draws, 30, 250) * US_PER_SECOND : 0;
+        draw(sim->draws, 8) == 1
+            ? draw_between(sim->draws, 30, 250) * US_PER_SECOND + US_PER_SECOND / 3
+            : 0;
     if (draw(sim->draws, 4) == 1) {
         struct dag_task *last = &dag->tasks[dag->task_count - 1];
         last->is_teardown = true;
@@ -135,7 +139,7 @@ static void fill_ends(struct sim *sim, struct dag *dag)
 
 static void fill_schedule(struct sim *sim, struct dag *dag)
 {
-    if (sim->is_plain || draw_chance(sim->draws, 90))
+    if (sim->is_plain || dag->schedule.kind != SCHEDULE_NONE || draw_chance(sim->draws, 90))
         return;
     dag->schedule.kind = SCHEDULE_EVERY;
     dag->schedule.every_us = (2 + draw(sim->draws, 12)) * US_PER_MINUTE;
@@ -181,13 +185,18 @@ static void tell_task(const struct sim *sim, const struct dag *dag, const struct
         tell_branch(&line, dag, task->branch);
     tell_json(&line, "over", task->expand);
     tell_json(&line, "with", task->options);
+    for (uint32_t i = 0; i < task->outlet_count; i++)
+        buf_printf(&line, ", updates %s", task->outlets[i]);
+    if (task->updates_target)
+        buf_add_text(&line, ", updates what it publishes");
     sim_say(sim, "%s", buf_text(&line));
     buf_release(&line);
 }
 
 static void tell_dag(const struct sim *sim, const struct dag *dag)
 {
-    sim_say(sim, "DAG %s of %s", dag->dag_id, dag->hash + 56);
+    sim_say(sim, "DAG %s of %s: %s", dag->dag_id, dag->hash + 56,
+            dag->schedule.text == NULL ? "no schedule" : dag->schedule.text);
     for (uint32_t i = 0; sim->is_traced && i < dag->task_count; i++)
         tell_task(sim, dag, &dag->tasks[i]);
 }
@@ -217,6 +226,7 @@ struct dag *sim_dag_make(struct sim *sim, const char *dag_id)
     dags_fill_flow(sim, dag);
     fill_ends(sim, dag);
     dag_derive(dag);
+    dags_fill_asset_schedule(sim, dag);
     fill_schedule(sim, dag);
     tell_dag(sim, dag);
     return dag;

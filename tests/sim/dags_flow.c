@@ -192,12 +192,13 @@ static void draw_next(struct draws *draws, const struct dag_task *spec, struct b
     }
 }
 
-const char *outputs_draw(struct sim *sim, const struct dag_task *spec)
+const char *outputs_draw(struct sim *sim, const struct dag *dag, uint32_t task)
 {
+    const struct dag_task *spec = &dag->tasks[task];
     struct draws *draws = sim->draws;
     struct buf text = {0};
 
-    if (!spec->outputs_used)
+    if (!spec->outputs_used && spec->outlet_count == 0 && !spec->updates_target)
         return NULL;
     uint32_t n = draw(draws, 5);
     buf_printf(&text, "{\"n\":%u,\"list\":[", n);
@@ -206,6 +207,7 @@ const char *outputs_draw(struct sim *sim, const struct dag_task *spec)
     buf_add_text(&text, "]");
     if (spec->branch != NULL && spec->branch->output != NULL)
         draw_next(draws, spec, &text);
+    dags_add_dataset(sim, dag, spec, &text);
     buf_add_text(&text, "}");
     const char *copy = arena_strdup(&sim->arena, buf_text(&text));
     buf_release(&text);

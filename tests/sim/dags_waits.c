@@ -64,7 +64,7 @@ void dags_fill_wait(struct sim *sim, struct dag_task *task)
     if (task->wait.kind != WAIT_NONE || !draw_chance(draws, sim->knobs.waits))
         return;
     task->wait.kind = draw(draws, 3) == 0 ? WAIT_TIME : WAIT_EXTERNAL;
-    task->wait.timeout_us = draw_between(draws, 10, 250) * US_PER_SECOND;
+    task->wait.timeout_us = draw_between(draws, 10, 250) * US_PER_SECOND + US_PER_SECOND / 7;
     task->wait.is_soft = draw(draws, 4) == 1;
     task->options = task->wait.kind == WAIT_TIME ? draw_instant(draws) : draw_external(sim);
 }

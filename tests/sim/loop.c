@@ -88,7 +88,7 @@ static void note_attempt(struct sim *sim, const struct attempt_row *row, bool is
         token->map_index = row->map_index;
         token->try_number = row->try_number;
         token->slot = look_slot(spec);
-        token->spec = spec;
+        token->dag = run->dag;
         token->pool_slots = spec->pool_slots;
         token->worker = workers_find(sim, row->worker);
         token->pool = look_pool(sim, spec->pool);
@@ -136,6 +136,7 @@ static void store(struct sim *sim, const struct turn *turn)
     for (size_t i = 0; i <= sim->out.count; i++) {
         for (; event < turn->count && turn->begun[event] <= i; event++) {
             sim->ended_count = 0;
+            assets_next_cause(sim, &turn->events[event]);
             sim->cause = &turn->events[event];
             if (turn->events[event].kind == EVENT_POOL_SET)
                 set_pool(sim, &turn->events[event]);
@@ -147,6 +148,7 @@ static void store(struct sim *sim, const struct turn *turn)
         const struct decision *decision = &sim->out.items[i];
         sim_tell(sim, decision);
         check_decision(sim, decision);
+        check_asset(sim, decision);
         rows_apply(&sim->rows, decision);
         if (decision->kind == DECIDE_TASK && task_state_is_final(decision->as.task.row.state))
             look_note_end(sim, &decision->as.task.row);
@@ -155,6 +157,7 @@ static void store(struct sim *sim, const struct turn *turn)
             decision->kind == DECIDE_ATTEMPT_AGAIN)
             note_attempt(sim, &decision->as.attempt, decision->kind != DECIDE_ATTEMPT);
     }
+    check_asset_turn(sim);
 }
 
 /* False if the scheduler died. */
@@ -333,6 +336,26 @@ static bool run_turn(struct sim *sim, size_t count)
     bool is_up = commit(sim, &turn);
     release(&turn);
     return is_up;
+}
+
+void loop_update_unseen(struct sim *sim, const char *asset, const char *partition)
+{
+    size_t count = sim->rows.asset_event_count;
+    struct decision *decision = decisions_add(&sim->out, DECIDE_ASSET_EVENT);
+
+    decision->as.asset_event = (struct asset_event_row){
+        .id = count == 0 ? 1 : sim->rows.asset_events[count - 1].id + 1,
+        .asset = asset,
+        .at_us = sim->now_us,
+        .map_index = -1,
+        .partition = partition == NULL ? "" : partition,
+        .extra = "{}",
+        .is_unseen = true,
+    };
+    sim_tell(sim, decision);
+    rows_apply(&sim->rows, decision);
+    storage_commit(sim);
+    decisions_clear(&sim->out);
 }
 
 /* --- birth and death ------------------------------------------------------------------------- */

@@ -75,7 +75,7 @@ static bool read_ids(const struct dag_task *spec, const char *text, uint64_t *re
     at += strlen("\"next\":");
     if (*at != '"' && *at != '[')
         return false;
-    end = strpbrk(at, "]}");
+    end = strchr(at + 1, *at == '"' ? '"' : ']');
     for (at = strchr(at, 't'); at != NULL && at < end; at = strchr(at + 1, 't')) {
         uint32_t task = (uint32_t)atoi(at + 1);
         if (!is_downstream(spec, task) || ++count > spec->downstream_count)

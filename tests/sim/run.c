@@ -88,6 +88,7 @@ static void draw_knobs(struct sim *sim)
     knobs->duration_max = draw_between(sim->draws, 1, 10);
     knobs->flow = sim->is_plain ? 0 : knob(sim, 40);
     knobs->waits = sim->is_plain ? 0 : knob(sim, 40);
+    knobs->assets = sim->is_plain ? 0 : knob(sim, 40);
     knobs->replay = knob(sim, 40);
 }
 
@@ -108,6 +109,7 @@ static void set_up(struct sim *sim)
     sim->triggers_left = 8;
     sim->backfills_left = 3;
     sim->changes_left = 20;
+    sim->updates_left = 20;
 }
 
 /* Jumps are of seconds, minutes or hours, forth and back. */
@@ -194,6 +196,7 @@ static void reset(struct sim *sim)
     free(sim->workers);
     free(sim->promises);
     free(sim->ended);
+    free(sim->told);
 }
 
 /* What fails in the middle of a step leaves the core in pieces: those are not picked up. */

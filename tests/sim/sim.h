@@ -61,6 +61,7 @@ struct knobs {
     uint32_t duration_max;
     uint32_t flow;   /* of tasks: conditions, branches, lists out of outputs */
     uint32_t waits;  /* of tasks: sensors for a time or another DAG's run */
+    uint32_t assets; /* of tasks that update some; and updates from outside */
     uint32_t replay; /* commits after which the core is compared with a rebuilt one */
 };
 
@@ -76,8 +77,8 @@ struct token {
     int32_t map_index;
     int64_t try_number;
     enum slot slot;
-    const struct dag_task *spec; /* of the version that its run had */
-    size_t pool;                 /* index in sim->pools */
+    const struct dag *dag; /* the version that its run had */
+    size_t pool;           /* index in sim->pools */
     int64_t pool_slots;
     uint32_t worker;
     bool is_committed;
@@ -139,7 +140,14 @@ struct message {
 };
 
 /* What a client was promised, once it got an answer. */
-enum promise_kind { PROMISE_RUN, PROMISE_BACKFILL, PROMISE_PAUSE, PROMISE_POOL, PROMISE_NOTHING };
+enum promise_kind {
+    PROMISE_RUN,
+    PROMISE_BACKFILL,
+    PROMISE_PAUSE,
+    PROMISE_POOL,
+    PROMISE_ASSET,
+    PROMISE_NOTHING
+};
 
 struct promise {
     uint64_t request;
@@ -223,6 +231,15 @@ struct sim {
     struct ended *ended;       /* of the event whose decisions are checked */
     size_t ended_count;
     size_t ended_capacity;
+    int updates_due;     /* of assets, by what the event has brought so far */
+    int asset_runs_open; /* that have not told what they take */
+    int64_t updated;     /* the update that those who wait are being told of */
+    struct {
+        int64_t event;
+        const char *dag_id;
+    } * told; /* of updates, ever */
+    size_t told_count;
+    size_t told_capacity;
     struct tries *tries; /* look.c */
 
     struct core_pool pools[SIM_POOLS_MAX];
@@ -250,6 +267,7 @@ struct sim {
     int triggers_left;
     int backfills_left;
     int changes_left;
+    int updates_left;
 
     jmp_buf *failed;
     char failure[1024];
@@ -272,7 +290,16 @@ void dags_fill_wait(struct sim *sim, struct dag_task *task);
 /* dags_flow.c */
 void dags_fill_flow(struct sim *sim, struct dag *dag);
 /* What an attempt of the task reports with its success; NULL = nothing. */
-const char *outputs_draw(struct sim *sim, const struct dag_task *spec);
+const char *outputs_draw(struct sim *sim, const struct dag *dag, uint32_t task);
+
+/* dags_assets.c */
+void dags_fill_asset_schedule(struct sim *sim, struct dag *dag);
+void dags_fill_outlets(struct sim *sim, const struct dag *dag, struct dag_task *task);
+/* An asset from outside, or of one of the first `before` DAGs. */
+const char *dags_asset(struct sim *sim, struct arena *arena, uint32_t before);
+const char *dags_partition(struct sim *sim); /* NULL = none */
+void dags_add_dataset(struct sim *sim, const struct dag *dag, const struct dag_task *task,
+                      struct buf *text);
 
 /* clients.c */
 void clients_tick(struct sim *sim);
@@ -287,6 +314,8 @@ struct event *loop_inbox(struct sim *sim, enum event_kind kind);
 void loop_start(struct sim *sim);
 void loop_crash(struct sim *sim);
 void loop_tick(struct sim *sim);
+/* While no scheduler is there, one of a single DAG has updated an asset. */
+void loop_update_unseen(struct sim *sim, const char *asset, const char *partition);
 struct core *loop_restore(struct sim *sim, uint64_t epoch); /* from the rows */
 
 /* net.c */
@@ -343,6 +372,13 @@ void check_branch(struct sim *sim, const struct attempt_row *row);
 void check_wait(struct sim *sim, const struct stored_run *run, const struct task_row *before,
                 const struct task_row *row);
 void check_deferred(struct sim *sim, const struct stored_run *run, const struct task_row *row);
+/* check_assets.c */
+void assets_note_success(struct sim *sim, const struct stored_run *run, uint32_t task,
+                         const char *outputs);
+void assets_next_cause(struct sim *sim, const struct event *event);
+void check_asset(struct sim *sim, const struct decision *decision);
+void check_asset_turn(struct sim *sim);
+void check_waiting_assets(struct sim *sim, const struct dag_row *row, int64_t live_runs);
 /* check_rows.c: each decision against the rows as they were. */
 void check_decision(struct sim *sim, const struct decision *decision);
 /* check_state.c: the rows as they are after a commit. */

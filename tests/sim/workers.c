@@ -90,7 +90,8 @@ static enum outcome foresee(struct sim *sim, const struct job *job)
         return OUTCOME_SKIPPED;
     if (!draw_chance(sim->draws, sim->knobs.fail))
         return OUTCOME_SUCCESS;
-    if (job->token->spec->execution_timeout_us > 0 && draw(sim->draws, 2) == 1)
+    if (job->token->dag->tasks[job->token->task].execution_timeout_us > 0 &&
+        draw(sim->draws, 2) == 1)
         return OUTCOME_TIMEOUT;
     return draw(sim->draws, 8) == 1 ? OUTCOME_FATAL : OUTCOME_FAILED;
 }
@@ -103,7 +104,7 @@ static void start_job(struct sim *sim, uint32_t index, struct job *job)
     job->due = sim->tick + draw_between(sim->draws, 1, sim->knobs.duration_max);
     job->outcome = foresee(sim, job);
     if (job->outcome == OUTCOME_SUCCESS)
-        job->outputs = outputs_draw(sim, job->token->spec);
+        job->outputs = outputs_draw(sim, job->token->dag, job->token->task);
     job->token->starts++;
     sim_say(sim, "%s: %s starts", sim->workers[index].instance, job->token->text);
     check_process(sim, job->token);
