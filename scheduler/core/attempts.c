@@ -169,7 +169,7 @@ static void task_after(struct core *core, struct task *task, const struct ending
                             reason == NULL ? "failed" : reason));
     task->timer.kind = TIMER_RETRY;
     timer_arm(core, &core->timers, &task->timer, task->retry_at_us);
-    if (!ending->is_given_back)
+    if (!ending->is_given_back && !PLANTED(RETRY_NOT_TOLD))
         callbacks_of_task(core, task, CALLBACK_EVENT_RETRY, reason);
 }
 

@@ -334,7 +334,7 @@ void recover(struct core *core)
     }
     for (struct run *run = core->runs; run != NULL; run = next) {
         next = run->hh.next;
-        if (!run_state_is_final(run->row.state))
+        if (!run_state_is_final(run->row.state) && !PLANTED(DEADLINE_NOT_RESTORED))
             deadline_arm(core, run);
         if (run->row.state == RUN_RUNNING)
             resume(core, run);

@@ -4,15 +4,14 @@
 #include <string.h>
 
 /* I8: what is sent to a worker to be started is durable, and bound to that worker. */
-void check_start(struct sim *sim, const struct decision_start *start)
+void check_start(struct sim *sim, const char *text, const char *worker)
 {
-    const struct token *token = token_get(sim, start->attempt.token);
+    const struct token *token = token_get(sim, text);
 
     if (!token->is_committed)
-        sim_fail(sim, "I8: attempt %s is sent out before it is committed", start->attempt.token);
-    if (token->worker != workers_find(sim, start->worker))
-        sim_fail(sim, "I8: attempt %s is sent to %s, and is not bound to it", start->attempt.token,
-                 start->worker);
+        sim_fail(sim, "I8: attempt %s is sent out before it is committed", text);
+    if (token->worker != workers_find(sim, worker))
+        sim_fail(sim, "I8: attempt %s is sent to %s, and is not bound to it", text, worker);
 }
 
 /* I8: a worker is told to forget a result only when that is durable. */

@@ -146,6 +146,9 @@ static void check_workers_are_empty(struct sim *sim)
         if (sim->workers[i].job_count > 0)
             sim_fail(sim, "L1: worker %s keeps attempt %s for ever", sim->workers[i].instance,
                      sim->workers[i].jobs[0].token->text);
+    for (size_t i = 0; i < sim->rows.callback_count; i++)
+        if (sim->rows.callbacks[i].ended_at_us == 0)
+            sim_fail(sim, "L1: callback %lld never ends", (long long)sim->rows.callbacks[i].id);
     if (sim->live != NULL)
         sim_fail(sim, "L1: attempt %s never ends", sim->live->text);
 }

@@ -121,6 +121,7 @@ static void check_task(struct sim *sim, const struct task_row *row)
         look_tries(sim, row->run, row->task, row->map_index)->count = 0; /* cleared */
     check_way(sim, run, before, row);
     check_wait(sim, run, before, row);
+    callbacks_note_task(sim, run, before, row);
 }
 
 /* --- attempts -------------------------------------------------------------------------------- */
@@ -406,6 +407,11 @@ void check_decision(struct sim *sim, const struct decision *decision)
         break;
     case DECIDE_RUN:
         check_run(sim, &decision->as.run.row);
+        callbacks_note_run(sim, rows_run(&sim->rows, decision->as.run.row.id),
+                           &decision->as.run.row);
+        break;
+    case DECIDE_CALLBACK:
+        check_callback(sim, &decision->as.callback);
         break;
     case DECIDE_RUN_RESET:
         check_run(sim, &decision->as.run.row);
@@ -429,7 +435,6 @@ void check_decision(struct sim *sim, const struct decision *decision)
     case DECIDE_ASSET_WAIT:
     case DECIDE_ASSET_TAKEN:
     case DECIDE_ASSET_DROPPED:
-    case DECIDE_CALLBACK:
     case DECIDE_START_CALLBACK:
     case DECIDE_START:
     case DECIDE_STOP:

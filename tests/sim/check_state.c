@@ -293,6 +293,8 @@ void check_committed(struct sim *sim)
             sim_fail(sim, "D1: run %lld is %s, and the core %s it", (long long)run->row.id,
                      run_state_name(run->row.state), is_live ? "keeps" : "does not know");
         check_is_remembered(sim, &run->row);
+        if (is_live && run->dag->deadline_count > 0)
+            check_deadlines(sim, run);
         if (run->row.state == RUN_RUNNING)
             check_running(sim, run, &room);
         else if (run->row.state == RUN_QUEUED)
@@ -306,5 +308,7 @@ void check_committed(struct sim *sim)
     }
     for (size_t i = 0; i < sim->rows.backfill_count; i++)
         check_backfill(sim, &sim->rows.backfills[i]);
+    if (sim->rows.callback_count > 0)
+        check_callbacks(sim);
     check_no_ghosts(sim);
 }

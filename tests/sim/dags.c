@@ -105,6 +105,7 @@ static void fill_task(struct sim *sim, struct dag *dag, uint32_t index)
         fill_extras(draws, task);
     dags_fill_wait(sim, task);
     dags_fill_outlets(sim, dag, task);
+    dags_fill_task_callbacks(sim, task);
     if (task->wait.kind != WAIT_NONE) {
         task->kind = &light_kind;
         task->class = TASK_CLASS_LIGHT;
@@ -225,6 +226,7 @@ struct dag *sim_dag_make(struct sim *sim, const char *dag_id)
     link_tasks(sim, dag);
     dags_fill_flow(sim, dag);
     fill_ends(sim, dag);
+    dags_fill_callbacks(sim, dag);
     dag_derive(dag);
     dags_fill_asset_schedule(sim, dag);
     fill_schedule(sim, dag);

@@ -38,8 +38,12 @@ static void act(struct sim *sim, const struct decision *decision)
 {
     switch (decision->kind) {
     case DECIDE_START:
-        check_start(sim, &decision->as.start);
+        check_start(sim, decision->as.start.attempt.token, decision->as.start.worker);
         send_token(sim, NET_START, decision->as.start.worker, decision->as.start.attempt.token);
+        return;
+    case DECIDE_START_CALLBACK:
+        check_start(sim, decision->as.callback.token, decision->as.callback.worker);
+        send_token(sim, NET_START, decision->as.callback.worker, decision->as.callback.token);
         return;
     case DECIDE_STOP:
         send_token(sim, NET_STOP, decision->as.token.worker, decision->as.token.token);
@@ -69,7 +73,6 @@ static void act(struct sim *sim, const struct decision *decision)
     case DECIDE_ASSET_TAKEN:
     case DECIDE_ASSET_DROPPED:
     case DECIDE_CALLBACK:
-    case DECIDE_START_CALLBACK:
         return;
     }
 }
@@ -137,6 +140,7 @@ static void store(struct sim *sim, const struct turn *turn)
         for (; event < turn->count && turn->begun[event] <= i; event++) {
             sim->ended_count = 0;
             assets_next_cause(sim, &turn->events[event]);
+            callbacks_next_cause(sim);
             sim->cause = &turn->events[event];
             if (turn->events[event].kind == EVENT_POOL_SET)
                 set_pool(sim, &turn->events[event]);
@@ -152,12 +156,15 @@ static void store(struct sim *sim, const struct turn *turn)
         rows_apply(&sim->rows, decision);
         if (decision->kind == DECIDE_TASK && task_state_is_final(decision->as.task.row.state))
             look_note_end(sim, &decision->as.task.row);
+        if (decision->kind == DECIDE_CALLBACK)
+            callbacks_note(sim, &decision->as.callback);
         hash_decision(sim, decision);
         if (decision->kind == DECIDE_ATTEMPT || decision->kind == DECIDE_ATTEMPT_NEW ||
             decision->kind == DECIDE_ATTEMPT_AGAIN)
             note_attempt(sim, &decision->as.attempt, decision->kind != DECIDE_ATTEMPT);
     }
     check_asset_turn(sim);
+    callbacks_next_cause(sim);
 }
 
 /* False if the scheduler died. */
@@ -246,10 +253,15 @@ static bool gives_back(const struct sim *sim, const struct event *event, size_t 
     if (event->kind != EVENT_ATTEMPT_ENDED || ended->outcome != OUTCOME_WORKER_LOST ||
         ended->started_at_us != 0)
         return false;
-    for (size_t i = begun; i < sim->out.count; i++)
-        if (sim->out.items[i].kind == DECIDE_ATTEMPT &&
-            strcmp(sim->out.items[i].as.attempt.token, ended->token) == 0)
+    for (size_t i = begun; i < sim->out.count; i++) {
+        const struct decision *decision = &sim->out.items[i];
+        if (decision->kind == DECIDE_ATTEMPT &&
+            strcmp(decision->as.attempt.token, ended->token) == 0)
             return true;
+        if (decision->kind == DECIDE_CALLBACK && decision->as.callback.token != NULL &&
+            strcmp(decision->as.callback.token, ended->token) == 0)
+            return true;
+    }
     return false;
 }
 
@@ -386,6 +398,7 @@ struct core *loop_restore(struct sim *sim, uint64_t epoch)
 {
     size_t events = sim->rows.asset_event_count;
     size_t backfills = sim->rows.backfill_count;
+    size_t callbacks = sim->rows.callback_count;
     struct core_config config = {
         .instance = "sim",
         .epoch = epoch,
@@ -395,6 +408,7 @@ struct core *loop_restore(struct sim *sim, uint64_t epoch)
         .last_version_id = sim->rows.last_version_id,
         .last_run_id = last_run(sim),
         .last_asset_event_id = events == 0 ? 0 : sim->rows.asset_events[events - 1].id,
+        .last_callback_id = callbacks == 0 ? 0 : sim->rows.callbacks[callbacks - 1].id,
         .last_backfill_id = backfills == 0 ? 0 : sim->rows.backfills[backfills - 1].id,
     };
     struct core *core = core_new(&config);

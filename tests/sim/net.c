@@ -99,6 +99,7 @@ static void receive_hello(struct sim *sim, const struct message *message)
         .backlog = worker->backlog,
         .shared_slots = worker->slots[SLOT_IN_SHARED],
         .light_slots = worker->slots[SLOT_IN_LIGHT],
+        .callback_slots = worker->slots[SLOT_OF_CALLBACK],
         .tokens = tokens,
         .token_count = worker->job_count,
     };

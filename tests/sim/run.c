@@ -89,6 +89,7 @@ static void draw_knobs(struct sim *sim)
     knobs->flow = sim->is_plain ? 0 : knob(sim, 40);
     knobs->waits = sim->is_plain ? 0 : knob(sim, 40);
     knobs->assets = sim->is_plain ? 0 : knob(sim, 40);
+    knobs->callbacks = sim->is_plain ? 0 : knob(sim, 30);
     knobs->replay = knob(sim, 40);
 }
 
@@ -143,10 +144,13 @@ static void chaos(struct sim *sim)
     }
 }
 
-static bool runs_are_over(const struct sim *sim)
+static bool rows_are_over(const struct sim *sim)
 {
     for (size_t i = 0; i < sim->rows.run_count; i++)
         if (!run_state_is_final(sim->rows.runs[i].row.state))
+            return false;
+    for (size_t i = 0; i < sim->rows.callback_count; i++)
+        if (sim->rows.callbacks[i].ended_at_us == 0)
             return false;
     return true;
 }
@@ -172,7 +176,7 @@ static void calm_down(struct sim *sim)
         net_tick(sim);
         loop_tick(sim);
         if (clients_end(sim) && sim->inbox_count == 0 && workers_are_done(sim) &&
-            runs_are_over(sim))
+            rows_are_over(sim))
             return;
     }
 }
@@ -196,6 +200,7 @@ static void reset(struct sim *sim)
     free(sim->workers);
     free(sim->promises);
     free(sim->ended);
+    free(sim->tellings);
     free(sim->told);
 }
 

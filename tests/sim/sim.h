@@ -59,16 +59,18 @@ struct knobs {
     uint32_t skip;
     uint32_t seconds_max; /* per tick */
     uint32_t duration_max;
-    uint32_t flow;   /* of tasks: conditions, branches, lists out of outputs */
-    uint32_t waits;  /* of tasks: sensors for a time or another DAG's run */
-    uint32_t assets; /* of tasks that update some; and updates from outside */
-    uint32_t replay; /* commits after which the core is compared with a rebuilt one */
+    uint32_t flow;      /* of tasks: conditions, branches, lists out of outputs */
+    uint32_t waits;     /* of tasks: sensors for a time or another DAG's run */
+    uint32_t assets;    /* of tasks that update some; and updates from outside */
+    uint32_t callbacks; /* of tasks that have some, for each event */
+    uint32_t replay;    /* commits after which the core is compared with a rebuilt one */
 };
 
 /* What an attempt takes at its worker. */
-enum slot { SLOT_OF_ITS_OWN, SLOT_IN_SHARED, SLOT_IN_LIGHT, SLOT_COUNT };
+enum slot { SLOT_OF_ITS_OWN, SLOT_IN_SHARED, SLOT_IN_LIGHT, SLOT_OF_CALLBACK, SLOT_COUNT };
 
-/* An attempt as the world knows it: what the rows say, and what really happened. */
+/* An attempt, or a try of a callback (of no task, and `run` is the callback's), as the world knows
+ * it: what the rows say, and what really happened. */
 struct token {
     const char *text;
     UT_hash_handle hh;
@@ -197,6 +199,15 @@ struct ended {
     int32_t map_index;
 };
 
+/* Callbacks that are to be made because of something. */
+struct telling {
+    int64_t run;
+    const char *task_id; /* NULL = of the run */
+    int32_t map_index;
+    enum callback_event event;
+    size_t left;
+};
+
 struct sim {
     struct draws *draws;
     struct knobs knobs;
@@ -240,6 +251,9 @@ struct sim {
     } * told; /* of updates, ever */
     size_t told_count;
     size_t told_capacity;
+    struct telling *tellings; /* of the event */
+    size_t telling_count;
+    size_t telling_capacity;
     struct tries *tries; /* look.c */
 
     struct core_pool pools[SIM_POOLS_MAX];
@@ -259,6 +273,7 @@ struct sim {
 
     struct token *tokens;
     struct token *live;
+    struct token *live_callbacks;
     struct promise *promises;
     size_t promise_count;
     size_t promise_capacity;
@@ -291,6 +306,10 @@ void dags_fill_wait(struct sim *sim, struct dag_task *task);
 void dags_fill_flow(struct sim *sim, struct dag *dag);
 /* What an attempt of the task reports with its success; NULL = nothing. */
 const char *outputs_draw(struct sim *sim, const struct dag *dag, uint32_t task);
+
+/* dags_callbacks.c */
+void dags_fill_task_callbacks(struct sim *sim, struct dag_task *task);
+void dags_fill_callbacks(struct sim *sim, struct dag *dag);
 
 /* dags_assets.c */
 void dags_fill_asset_schedule(struct sim *sim, struct dag *dag);
@@ -379,12 +398,23 @@ void assets_next_cause(struct sim *sim, const struct event *event);
 void check_asset(struct sim *sim, const struct decision *decision);
 void check_asset_turn(struct sim *sim);
 void check_waiting_assets(struct sim *sim, const struct dag_row *row, int64_t live_runs);
+/* check_callbacks.c */
+void callbacks_note_task(struct sim *sim, const struct stored_run *run,
+                         const struct task_row *before, const struct task_row *row);
+void callbacks_note_run(struct sim *sim, const struct stored_run *run, const struct run_row *row);
+void callbacks_next_cause(struct sim *sim);
+void check_callback(struct sim *sim, const struct callback_row *row);
+void callbacks_note(struct sim *sim, const struct callback_row *row);
+void check_callbacks(struct sim *sim);
+void check_deadlines(struct sim *sim, const struct stored_run *run);
+/* INT64_MAX = never. */
+int64_t deadline_of(const struct run_row *row, const struct dag_deadline *deadline);
 /* check_rows.c: each decision against the rows as they were. */
 void check_decision(struct sim *sim, const struct decision *decision);
 /* check_state.c: the rows as they are after a commit. */
 void check_committed(struct sim *sim);
 /* check_acts.c: what goes out, and what really runs. */
-void check_start(struct sim *sim, const struct decision_start *start);
+void check_start(struct sim *sim, const char *text, const char *worker);
 void check_ack(struct sim *sim, const struct token *token);
 void check_reply(struct sim *sim, const struct decision_reply *reply);
 void check_promises(struct sim *sim);

@@ -112,6 +112,13 @@ static bool on_asset_event(void *context, const struct asset_event_row *row, str
     return true;
 }
 
+static void on_callback(void *context, const struct callback_row *row)
+{
+    const struct loading *loading = context;
+
+    core_restore_callback(loading->core, row);
+}
+
 void storage_restore(struct sim *sim, struct core *core)
 {
     struct loading loading = {sim, core};
@@ -125,7 +132,8 @@ void storage_restore(struct sim *sim, struct core *core)
               store_load_asset_waits(sim->store, on_asset_wait, &loading, &err) &&
               store_load_unseen_asset_events(sim->store, on_asset_event, &loading, &err) &&
               store_load_live_backfills(sim->store, NULL, on_backfill, &loading, &err) &&
-              store_load_live_runs(sim->store, NULL, on_run, &loading, &err);
+              store_load_live_runs(sim->store, NULL, on_run, &loading, &err) &&
+              store_load_callbacks(sim->store, NULL, on_callback, &loading, &err);
     expect(sim, ok, &err);
 }
 
