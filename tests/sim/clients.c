@@ -52,6 +52,8 @@ static void trigger(struct sim *sim)
         trigger->logical_date_us = START_US + draw(draws, 30) * US_PER_MINUTE;
     if (draw(draws, 3) == 1)
         trigger->run_after_us = sim->now_us + draw(draws, 90) * US_PER_SECOND;
+    if (draw(draws, 3) == 1)
+        trigger->conf = arena_printf(&sim->arena, "{\"p\":%u}", draw(draws, 5));
     promise->dag_id = trigger->dag_id;
     promise->run_id = trigger->run_id;
 }

@@ -86,9 +86,9 @@ static void draw_knobs(struct sim *sim)
     knobs->skip = knob(sim, 32);
     knobs->seconds_max = draw_between(sim->draws, 1, 12);
     knobs->duration_max = draw_between(sim->draws, 1, 10);
-    knobs->flow = sim->is_plain ? 0 : knob(sim, 40);
-    knobs->waits = sim->is_plain ? 0 : knob(sim, 40);
-    knobs->assets = sim->is_plain ? 0 : knob(sim, 40);
+    knobs->flow = knob(sim, 40);
+    knobs->waits = knob(sim, 40);
+    knobs->assets = knob(sim, sim->is_plain ? 16 : 40);
     knobs->callbacks = sim->is_plain ? 0 : knob(sim, 30);
     knobs->replay = knob(sim, 40);
 }
