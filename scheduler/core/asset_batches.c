@@ -22,8 +22,8 @@ static bool holds(const struct asset_node *node, const uint32_t *counts)
     if (node->kind == ASSET_IS_NEW)
         return counts[node->asset] > 0;
     for (uint32_t at = 1; at < node->size; at += node[at].size)
-        if (holds(&node[at], counts) == (node->kind == ASSET_ANY))
-            return node->kind == ASSET_ANY;
+        if (holds(&node[at], counts) == (node->kind == ASSET_ANY || PLANTED(ALL_IS_ANY)))
+            return node->kind == ASSET_ANY || PLANTED(ALL_IS_ANY);
     return node->kind == ASSET_ALL;
 }
 
@@ -118,7 +118,7 @@ static char *make_conf(const struct asset_batch *batch)
 {
     json_t *conf = json_pack("{s:O}", "asset_events", batch->latest);
 
-    if (batch->partition[0] != '\0')
+    if (batch->partition[0] != '\0' && !PLANTED(PARTITIONS_MIXED))
         (void)json_object_set_new(conf, "partition", json_string(batch->partition));
     struct buf text = {0};
     json_dump_canonical(conf, &text);

@@ -100,7 +100,7 @@ void assets_task_succeeded(struct core *core, const struct task *task, const cha
         .partition = json_get_string(outputs, "partition", ""),
         .extra = text,
     };
-    bool is_unchanged = json_get_bool(outputs, "unchanged", false);
+    bool is_unchanged = json_get_bool(outputs, "unchanged", false) && !PLANTED(UNCHANGED_UPDATES);
     for (uint32_t i = 0; i < spec->outlet_count && !is_unchanged; i++) {
         row.asset = spec->outlets[i];
         emit(core, row);
@@ -187,7 +187,7 @@ void assets_free(struct core *core)
 
 void core_restore_asset_wait(struct core *core, const struct asset_wait_row *row)
 {
-    struct dag_entry *entry = dags_find(core, row->dag_id);
+    struct dag_entry *entry = PLANTED(UPDATES_NOT_RESTORED) ? NULL : dags_find(core, row->dag_id);
 
     for (uint32_t i = 0; entry != NULL && i < entry->read_count; i++)
         if (strcmp(entry->reads[i].asset->name, row->asset) == 0)
@@ -213,7 +213,8 @@ void assets_recovered(struct core *core)
         row.asset = arena_strdup(&core->out->arena, row.asset);
         row.partition = arena_strdup(&core->out->arena, row.partition);
         row.extra = arena_strdup(&core->out->arena, row.extra);
-        deliver(core, &row);
+        if (!PLANTED(UNSEEN_FORGOTTEN))
+            deliver(core, &row);
     }
     if (core->unseen_count > 0)
         (void)decisions_add(core->out, DECIDE_ASSET_SEEN);

@@ -169,7 +169,7 @@ static void task_after(struct core *core, struct task *task, const struct ending
                             reason == NULL ? "failed" : reason));
     task->timer.kind = TIMER_RETRY;
     timer_arm(core, &core->timers, &task->timer, task->retry_at_us);
-    if (!ending->is_given_back)
+    if (!ending->is_given_back && !PLANTED(RETRY_NOT_TOLD))
         callbacks_of_task(core, task, CALLBACK_EVENT_RETRY, reason);
 }
 
@@ -221,7 +221,7 @@ static void end_attempt(struct core *core, struct attempt_live *attempt, struct 
     DL_DELETE2(attempt->worker->attempts, attempt, previous, next);
     task->attempt = NULL;
     retire_attempt(core, attempt);
-    if (!was_stopped || task->state == TASK_SUCCESS)
+    if (!was_stopped)
         keep_outputs(task, attempt->row.outputs);
     if (was_stopped)
         task_stopped(core, task);

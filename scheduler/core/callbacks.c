@@ -277,7 +277,8 @@ static int64_t delay_us(const struct callback *callback)
 static void give_back(struct core *core, struct callback *callback, const char *reason)
 {
     unbind(core, callback);
-    callback->row.tries--;
+    if (!PLANTED(CALLBACK_LOSES_TRIES))
+        callback->row.tries--;
     callback->row.reason = arena_strdup(&callback->arena, reason);
     wait_for(core, callback, core->now_us);
     tell(core, callback);
@@ -286,7 +287,7 @@ static void give_back(struct core *core, struct callback *callback, const char *
 static void failed(struct core *core, struct callback *callback, const char *reason)
 {
     callback->row.reason = arena_strdup(&callback->arena, reason);
-    if (callback->row.tries < callback->row.max_tries) {
+    if (callback->row.tries < callback->row.max_tries - PLANTED(CALLBACK_NOT_RETRIED)) {
         wait_for(core, callback, core->now_us + delay_us(callback));
         tell(core, callback);
         return;
@@ -381,7 +382,7 @@ void core_restore_callback(struct core *core, const struct callback_row *row)
         core->callbacks_fresh++;
     if (row->state == CALLBACK_STATE_RUNNING && row->token != NULL && row->worker != NULL)
         bind(core, callback, workers_get(core, row->worker));
-    else
+    else if (!PLANTED(CALLBACKS_NOT_RESTORED) || row->next_at_us == 0)
         wait_for(core, callback, row->next_at_us);
 }
 

@@ -66,15 +66,18 @@ static void begin(struct core *core, int64_t now_us, struct decisions *out)
     core->out = out;
 }
 
-/* What every event may have set off: ends reach downstreams, ready tasks start, and those that
- * can't are told of with the reason. */
+/* What every event may have set off: ends reach downstreams and who waits elsewhere, then ready
+ * tasks start, the most important ones of all first, and those that can't are told of with the
+ * reason. */
 static void finish(struct core *core)
 {
     do {
-        tasks_settle(core);
-        assets_make_runs(core);
+        do {
+            tasks_settle(core);
+            assets_make_runs(core);
+        } while (waits_settle(core) || core->settled_count > 0);
         ready_dispatch(core);
-    } while (waits_settle(core) || core->updated != NULL || core->settled_count > 0);
+    } while (core->awaited_due != NULL || core->updated != NULL || core->settled_count > 0);
     callbacks_dispatch(core);
     for (size_t i = 0; i < core->fresh_count; i++)
         if (core->fresh[i]->is_fresh)

@@ -94,7 +94,8 @@ static bool has_room(const struct dag_entry *entry)
 
 void dags_touch(struct core *core, struct dag_entry *entry)
 {
-    assets_touch(core, entry);
+    if (!PLANTED(ROOM_NOT_NOTICED))
+        assets_touch(core, entry);
     timer_disarm(&core->dag_timers, &entry->timer);
     if (!makes_runs(core, entry)) {
         set_due(core, entry, false);

@@ -156,6 +156,8 @@ void mapping_expand(struct core *core, struct task *node)
         expand_to(core, node, count);
     json_decref(node->mapping->values);
     node->mapping->values = values;
+    if (PLANTED(ITEMS_KEPT) && node->mapping->count > count)
+        count = node->mapping->count;
     adjust(core, node, count);
     for (uint32_t i = 0; i < count; i++)
         if (node->mapping->items[i]->state == TASK_NONE)

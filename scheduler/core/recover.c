@@ -206,12 +206,14 @@ static void restore_task(struct core *core, struct task *task, const struct task
     }
 }
 
-/* Only the try that a task has succeeded with counts: those before it may be of a former pass. */
+/* Only the try that a task has ended with counts, if it was made in this pass and not told to stop.
+ */
 void run_restore_outputs(struct run *run, const struct attempt_row *attempts, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct attempt_row *row = &attempts[i];
         if (row->task >= run->dag->task_count || row->outputs == NULL ||
+            PLANTED(OUTPUTS_NOT_RESTORED) || row->stop_reason != NULL ||
             !run->dag->tasks[row->task].outputs_used)
             continue;
         struct task *task = &run->tasks[row->task];
@@ -219,7 +221,7 @@ void run_restore_outputs(struct run *run, const struct attempt_row *attempts, si
             task = (uint32_t)row->map_index < task_instance_count(task)
                        ? task_instance(task, (uint32_t)row->map_index)
                        : task;
-        if (task->map_index != row->map_index || task->state != TASK_SUCCESS ||
+        if (task->map_index != row->map_index || task->queued_at_us == 0 ||
             row->try_number != task->try_number)
             continue;
         json_decref(task->outputs);
@@ -332,7 +334,7 @@ void recover(struct core *core)
     }
     for (struct run *run = core->runs; run != NULL; run = next) {
         next = run->hh.next;
-        if (!run_state_is_final(run->row.state))
+        if (!run_state_is_final(run->row.state) && !PLANTED(DEADLINE_NOT_RESTORED))
             deadline_arm(core, run);
         if (run->row.state == RUN_RUNNING)
             resume(core, run);

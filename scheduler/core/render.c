@@ -112,6 +112,12 @@ static bool plain_value(const struct context *c, struct str name, struct templat
     return true;
 }
 
+/* A task that was marked as failed, or skipped, has put out nothing, until it is marked back. */
+static const json_t *outputs_of(const struct task *task)
+{
+    return task->state == TASK_FAILED || task->state == TASK_SKIPPED ? NULL : task->outputs;
+}
+
 /* The outputs under one path of all instances that have one, in their order. */
 static const json_t *gather_outputs(struct context *c, const struct mapping *mapping,
                                     struct str path)
@@ -120,7 +126,7 @@ static const json_t *gather_outputs(struct context *c, const struct mapping *map
 
     (void)json_array_append_new(c->owned, list);
     for (uint32_t i = 0; i < mapping->count; i++) {
-        const json_t *value = walk(mapping->items[i]->outputs, path);
+        const json_t *value = walk(outputs_of(mapping->items[i]), path);
         if (value != NULL)
             (void)json_array_append(list, (json_t *)(uintptr_t)value);
     }
@@ -141,7 +147,7 @@ static const json_t *output(struct context *c, struct str rest)
             continue;
         struct str path = str_sub(rest, i + strlen(middle), rest.len);
         const struct task *task = &run->tasks[index];
-        return task->mapping == NULL ? walk(task->outputs, path)
+        return task->mapping == NULL ? walk(outputs_of(task), path)
                                      : gather_outputs(c, task->mapping, path);
     }
     return NULL;

@@ -146,6 +146,7 @@ void run_insert_reset(struct core *core, struct run *run, enum run_state from, c
 
     tell(core, run, DECIDE_RUN_RESET, from, waits != NULL ? waits : reason);
     core->out->items[core->out->count - 1].as.run.keeps = keeps;
+    deadline_arm(core, run);
     run_enqueue(core, run);
 }
 
@@ -177,7 +178,7 @@ static void move(struct core *core, struct run *run, enum run_state to, const ch
         run->row.doom = NULL; /* somebody marked it */
     if (to == RUN_QUEUED) {   /* it is cleared */
         run->row.doom = NULL;
-        run->row.deadlines_missed = deadlines_kept(run);
+        run->row.deadlines_missed = PLANTED(DEADLINE_AGAIN) ? 0 : deadlines_kept(run);
     }
     *running += (to == RUN_RUNNING) - (from == RUN_RUNNING);
     tell(core, run, DECIDE_RUN, from, reason);

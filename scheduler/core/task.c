@@ -145,7 +145,7 @@ void task_move(struct core *core, struct task *task, enum task_state to, const c
         task_tell_scheduled(core, task, NULL);
     if (task_state_is_final(from) && !task->is_settling && !PLANTED(CLEARED_TALLY_KEPT))
         tally_spread(task, from, -1); /* its downstreams count it no longer */
-    if (from == TASK_SUCCESS) {
+    if (to == TASK_NONE || to == TASK_RESTARTING) {
         json_decref(task->outputs);
         task->outputs = NULL;
     }
@@ -267,7 +267,7 @@ void task_evaluate(struct core *core, struct task *task, const struct task *caus
     assert(task_is_waiting(task));
     if (task->is_outside)
         task_end_waiting(core, task, TASK_REMOVED, "not part of the backfill");
-    else if (branched_off != NULL)
+    else if (branched_off != NULL && !(PLANTED(BRANCH_LATE) && verdict == VERDICT_WAIT))
         task_end_waiting(core, task, TASK_SKIPPED, branched_off);
     else if (verdict == VERDICT_RUN)
         start(core, task);

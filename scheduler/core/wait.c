@@ -234,7 +234,8 @@ void wait_defer(struct core *core, struct task *task)
     task_move(
         core, task, TASK_DEFERRED,
         reason_format(core, "waiting_for: %s%s", what_text(core, task), until_text(core, task)));
-    if (task->retry_at_us != 0 && task->retry_at_us <= core->now_us)
+    if (task->retry_at_us != 0 &&
+        task->retry_at_us - (PLANTED(INSTANT_NOT_AWAITED) ? 10 * US_PER_SECOND : 0) <= core->now_us)
         wait_succeed(core, task);
     else
         arm(core, task);
@@ -263,7 +264,8 @@ void wait_restore(struct core *core, struct task *task)
 
     /* What rendered once renders again: the run's rows are the same. A row that was changed by hand
      * may not, and then waits until its time is up. */
-    if (task->state == TASK_DEFERRED && task_spec(task)->wait.kind == WAIT_EXTERNAL)
+    if (task->state == TASK_DEFERRED && task_spec(task)->wait.kind == WAIT_EXTERNAL &&
+        !PLANTED(WAITER_NOT_RESTORED))
         (void)read_what(core, task, &err);
     if (task->state == TASK_DEFERRED) {
         arm(core, task);

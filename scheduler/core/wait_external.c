@@ -200,6 +200,8 @@ void waits_run_is_live(struct core *core, struct run *run)
 
 void waits_run_changed(struct core *core, struct run *run)
 {
+    if (PLANTED(AWAITED_NOT_TOLD))
+        return;
     mark_due(core, run->awaited);
 }
 
@@ -214,6 +216,8 @@ static enum news judge(const struct waiter *waiter, unsigned state)
 {
     if ((waiter->failed & (1u << state)) != 0)
         return NEWS_FAILED;
+    if (PLANTED(ANY_END_AWAITED) && waiter->task_id == NULL)
+        return run_state_is_final((enum run_state)state) ? NEWS_ALLOWED : NEWS_NONE;
     return (waiter->allowed & (1u << state)) != 0 ? NEWS_ALLOWED : NEWS_NONE;
 }
 
@@ -344,7 +348,7 @@ void waits_answer(struct core *core, const struct core_want *want, const struct 
     if (key == NULL)
         return;
     forget_question(core, key);
-    if (!known->exists || key->run != NULL)
+    if (!known->exists || key->run != NULL || PLANTED(AWAITED_NOT_ASKED))
         return;
     mark_due(core, key);
     look(core, key, known);

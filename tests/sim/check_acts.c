@@ -4,15 +4,14 @@
 #include <string.h>
 
 /* I8: what is sent to a worker to be started is durable, and bound to that worker. */
-void check_start(struct sim *sim, const struct decision_start *start)
+void check_start(struct sim *sim, const char *text, const char *worker)
 {
-    const struct token *token = token_get(sim, start->attempt.token);
+    const struct token *token = token_get(sim, text);
 
     if (!token->is_committed)
-        sim_fail(sim, "I8: attempt %s is sent out before it is committed", start->attempt.token);
-    if (token->worker != workers_find(sim, start->worker))
-        sim_fail(sim, "I8: attempt %s is sent to %s, and is not bound to it", start->attempt.token,
-                 start->worker);
+        sim_fail(sim, "I8: attempt %s is sent out before it is committed", text);
+    if (token->worker != workers_find(sim, worker))
+        sim_fail(sim, "I8: attempt %s is sent to %s, and is not bound to it", text, worker);
 }
 
 /* I8: a worker is told to forget a result only when that is durable. */
@@ -56,6 +55,14 @@ static bool has_backfill(const struct sim *sim, int64_t id)
     return false;
 }
 
+static bool has_update(const struct sim *sim, int64_t id)
+{
+    for (size_t i = 0; i < sim->rows.asset_event_count; i++)
+        if (sim->rows.asset_events[i].id == id)
+            return true;
+    return false;
+}
+
 /* A1: what was answered with success is there, now and after any crash. */
 static void check_promise(struct sim *sim, const struct promise *promise)
 {
@@ -64,6 +71,8 @@ static void check_promise(struct sim *sim, const struct promise *promise)
     if (promise->kind == PROMISE_RUN && !has_run(sim, promise))
         sim_fail(sim, "A1: run %lld of %s was acknowledged and is not there",
                  (long long)promise->row, promise->dag_id);
+    if (promise->kind == PROMISE_ASSET && !has_update(sim, promise->row))
+        sim_fail(sim, "A1: update %lld was acknowledged and is not there", (long long)promise->row);
     if (promise->kind == PROMISE_BACKFILL && !has_backfill(sim, promise->row))
         sim_fail(sim, "A1: backfill %lld was acknowledged and is not there",
                  (long long)promise->row);

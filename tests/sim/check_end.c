@@ -5,13 +5,30 @@
 
 #include <string.h>
 
+/* Whether what decides on it may have been another thing while it was decided. */
+static bool may_start_early(const struct dag *dag, uint32_t task)
+{
+    const struct dag_task *spec = &dag->tasks[task];
+    bool is_early = naive_is_early(spec->trigger_rule);
+
+    if (is_early && (spec->when != NULL || spec->expand != NULL || spec->is_after_branch))
+        return true;
+    for (uint32_t i = 0; i < spec->upstream_count; i++)
+        if (dag->tasks[spec->upstream[i]].branch != NULL &&
+            naive_is_early(dag->tasks[spec->upstream[i]].trigger_rule))
+            return true;
+    return false;
+}
+
 /* Whether it has run follows from how its upstreams ended in the end, whatever came first. */
 static void check_ran(struct sim *sim, const struct stored_run *run, const struct task_row *row)
 {
-    bool ran = row->queued_at_us != 0;
-    bool runs = look_verdict(run, row->task) == NAIVE_RUN;
+    enum wait_kind wait = run->dag->tasks[row->task].wait.kind;
+    bool defers = wait == WAIT_TIME || wait == WAIT_EXTERNAL;
+    bool ran = defers ? row->started_at_us != 0 : row->queued_at_us != 0;
+    bool runs = look_fate(sim, run, row->task).verdict == NAIVE_RUN;
 
-    if (ran != runs && !str_starts(str_from(row->reason), STR("expand:")))
+    if (ran != runs && !may_start_early(run->dag, row->task))
         sim_fail(sim, "I1: run %lld: %s %s, and by its upstreams %s", (long long)row->run,
                  row->task_id, ran ? "ran" : "did not run", runs ? "should" : "should not");
 }
@@ -129,6 +146,9 @@ static void check_workers_are_empty(struct sim *sim)
         if (sim->workers[i].job_count > 0)
             sim_fail(sim, "L1: worker %s keeps attempt %s for ever", sim->workers[i].instance,
                      sim->workers[i].jobs[0].token->text);
+    for (size_t i = 0; i < sim->rows.callback_count; i++)
+        if (sim->rows.callbacks[i].ended_at_us == 0)
+            sim_fail(sim, "L1: callback %lld never ends", (long long)sim->rows.callbacks[i].id);
     if (sim->live != NULL)
         sim_fail(sim, "L1: attempt %s never ends", sim->live->text);
 }

@@ -4,22 +4,6 @@
 
 #include <string.h>
 
-static struct tries *tries_of(struct sim *sim, int64_t run, uint32_t task, int32_t map_index)
-{
-    struct tries *tries = NULL;
-    struct tries probe = {
-        .key = {run, task, map_index}
-    };
-
-    HASH_FIND(hh, sim->tries, &probe.key, sizeof(probe.key), tries);
-    if (tries != NULL)
-        return tries;
-    tries = arena_alloc(&sim->arena, sizeof(*tries));
-    tries->key = probe.key;
-    HASH_ADD(hh, sim->tries, key, sizeof(tries->key), tries);
-    return tries;
-}
-
 static void forget_tries(struct sim *sim, int64_t run)
 {
     for (struct tries *tries = sim->tries; tries != NULL; tries = tries->hh.next)
@@ -29,47 +13,13 @@ static void forget_tries(struct sim *sim, int64_t run)
 
 /* --- tasks ----------------------------------------------------------------------------------- */
 
-/* I1: a task runs only when its trigger rule holds by committed states of its upstreams. */
-static void check_rule_held(struct sim *sim, const struct stored_run *run,
-                            const struct task_row *row)
-{
-    if (row->state == TASK_SCHEDULED && look_verdict(run, row->task) != NAIVE_RUN)
-        sim_fail(sim, "I1: run %lld: %s is scheduled although its trigger rule %s does not hold",
-                 (long long)row->run, row->task_id,
-                 trigger_rule_name(run->dag->tasks[row->task].trigger_rule));
-}
-
-/* Not because the run ends early, or a person says so. */
-static bool is_by_rule(const struct task_row *row)
-{
-    enum trigger_rule rule;
-    struct str reason = str_from(row->reason);
-
-    return str_starts(reason, STR("upstream_failed:")) ||
-           trigger_rule_parse(str_sub(reason, 0, str_find(reason, ':', 0)), &rule);
-}
-
-/* I1, the other way round: it ends unrun only when its rule can't hold any more. */
-static void check_rule_failed(struct sim *sim, const struct stored_run *run,
-                              const struct task_row *row)
-{
-    enum naive_verdict verdict = NAIVE_WAIT;
-
-    if ((row->state != TASK_SKIPPED && row->state != TASK_UPSTREAM_FAILED) || !is_by_rule(row))
-        return;
-    verdict = look_verdict(run, row->task);
-    if (verdict == NAIVE_WAIT || verdict == NAIVE_RUN)
-        sim_fail(sim, "I1: run %lld: %s becomes %s although its trigger rule %s %s",
-                 (long long)row->run, row->task_id, task_state_name(row->state),
-                 trigger_rule_name(run->dag->tasks[row->task].trigger_rule),
-                 verdict == NAIVE_RUN ? "holds" : "is undecided");
-}
-
-/* C1: final states absorb, until a person says otherwise. */
+/* C1: final states absorb, until a person says otherwise; an item of a list may come back. */
 static void check_final_absorbs(struct sim *sim, const struct task_row *before,
                                 const struct task_row *row)
 {
-    if (task_state_is_final(before->state) && row->state != before->state &&
+    bool comes_back = before->state == TASK_REMOVED && row->state == TASK_NONE;
+
+    if (task_state_is_final(before->state) && row->state != before->state && !comes_back &&
         !(sim->cause != NULL && loop_is_change(sim->cause)))
         sim_fail(sim, "C1: run %lld: %s goes from %s to %s", (long long)row->run, row->task_id,
                  task_state_name(before->state), task_state_name(row->state));
@@ -88,7 +38,7 @@ static void check_try_rises(struct sim *sim, const struct task_row *before,
                             const struct task_row *row)
 {
     int64_t least = row->state == TASK_NONE
-                        ? tries_of(sim, row->run, row->task, row->map_index)->last_try
+                        ? look_tries(sim, row->run, row->task, row->map_index)->last_try
                         : before->try_number;
 
     if (row->try_number < least)
@@ -122,16 +72,16 @@ static void check_retry_helps(struct sim *sim, const struct task_row *row)
 
 /* I4, the other way round: a task gives up only when its tries are used up, or none can help. */
 static void check_gives_up(struct sim *sim, const struct stored_run *run,
-                           const struct task_row *row)
+                           const struct task_row *before, const struct task_row *row)
 {
     const struct attempt_row *last = last_attempt(sim, row);
     int64_t retries = run->dag->tasks[row->task].retries;
 
-    if (row->state != TASK_FAILED || sim->cause == NULL ||
+    if (row->state != TASK_FAILED || before->state == TASK_NONE || sim->cause == NULL ||
         (sim->cause->kind != EVENT_ATTEMPT_ENDED && sim->cause->kind != EVENT_WORKER_GONE) ||
         !is_retryable(last) || last->stop_reason != NULL || last->ended_at_us == 0)
         return;
-    int64_t count = tries_of(sim, row->run, row->task, row->map_index)->count;
+    int64_t count = look_tries(sim, row->run, row->task, row->map_index)->count;
     if (count < 1 + retries)
         sim_fail(sim, "I4: run %lld: %s fails after %lld of %lld tries", (long long)row->run,
                  row->task_id, (long long)count, (long long)(1 + retries));
@@ -165,14 +115,13 @@ static void check_task(struct sim *sim, const struct task_row *row)
     check_final_absorbs(sim, before, row);
     check_try_rises(sim, before, row);
     check_retry_helps(sim, row);
-    check_gives_up(sim, run, row);
+    check_gives_up(sim, run, before, row);
     check_max_active_tasks(sim, run, row);
     if (row->state == TASK_NONE)
-        tries_of(sim, row->run, row->task, row->map_index)->count = 0; /* cleared */
-    if (before->state == TASK_NONE) {
-        check_rule_held(sim, run, row);
-        check_rule_failed(sim, run, row);
-    }
+        look_tries(sim, row->run, row->task, row->map_index)->count = 0; /* cleared */
+    check_way(sim, run, before, row);
+    check_wait(sim, run, before, row);
+    callbacks_note_task(sim, run, before, row);
 }
 
 /* --- attempts -------------------------------------------------------------------------------- */
@@ -210,7 +159,7 @@ static void check_worker_room(struct sim *sim, const struct attempt_row *row, en
 static void check_tries(struct sim *sim, const struct stored_run *run,
                         const struct attempt_row *row)
 {
-    struct tries *tries = tries_of(sim, row->run, row->task, row->map_index);
+    struct tries *tries = look_tries(sim, row->run, row->task, row->map_index);
     int64_t retries = run->dag->tasks[row->task].retries;
 
     if (row->try_number <= tries->last_try)
@@ -276,18 +225,6 @@ static void check_task_limit(struct sim *sim, const struct stored_run *run,
                  run->row.dag_id);
 }
 
-/* A mapped task has an instance for each item of its list. */
-static void check_expand(struct sim *sim, const struct decision_expand *expand)
-{
-    const struct stored_run *run = rows_run(&sim->rows, expand->row.run);
-    const json_t *list = json_object_get(run->dag->tasks[expand->row.task].expand, "item");
-
-    if (expand->count != json_array_size(list))
-        sim_fail(sim, "I5: run %lld: %s becomes %u instances, its list has %zu items",
-                 (long long)expand->row.run, expand->row.task_id, expand->count,
-                 json_array_size(list));
-}
-
 static void check_attempt_new(struct sim *sim, const struct attempt_row *row, bool again)
 {
     const struct stored_run *run = rows_run(&sim->rows, row->run);
@@ -310,8 +247,15 @@ static void check_attempt(struct sim *sim, const struct attempt_row *row)
     if (!token->is_committed || token->is_over)
         sim_fail(sim, "C2: attempt %s %s", row->token,
                  token->is_over ? "ends again" : "changes and was never made");
+    struct tries *tries = look_tries(sim, row->run, row->task, row->map_index);
     if (task_state_is_final(row->state) && token->was_given_back)
-        tries_of(sim, row->run, row->task, row->map_index)->count--;
+        tries->count--;
+    check_branch(sim, row);
+    if (row->state != TASK_SUCCESS || row->stop_reason != NULL)
+        return; /* what one reports that was told to stop counts for nothing */
+    assets_note_success(sim, rows_run(&sim->rows, row->run), row->task, row->outputs);
+    tries->outputs = arena_strdup(&sim->arena, row->outputs);
+    tries->outputs_try = row->try_number;
 }
 
 /* --- runs ------------------------------------------------------------------------------------ */
@@ -463,6 +407,11 @@ void check_decision(struct sim *sim, const struct decision *decision)
         break;
     case DECIDE_RUN:
         check_run(sim, &decision->as.run.row);
+        callbacks_note_run(sim, rows_run(&sim->rows, decision->as.run.row.id),
+                           &decision->as.run.row);
+        break;
+    case DECIDE_CALLBACK:
+        check_callback(sim, &decision->as.callback);
         break;
     case DECIDE_RUN_RESET:
         check_run(sim, &decision->as.run.row);
@@ -486,7 +435,6 @@ void check_decision(struct sim *sim, const struct decision *decision)
     case DECIDE_ASSET_WAIT:
     case DECIDE_ASSET_TAKEN:
     case DECIDE_ASSET_DROPPED:
-    case DECIDE_CALLBACK:
     case DECIDE_START_CALLBACK:
     case DECIDE_START:
     case DECIDE_STOP:

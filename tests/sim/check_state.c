@@ -50,36 +50,59 @@ static bool went_well(const struct stored_run *previous, const char *task_id)
     return true;
 }
 
+static bool is_before(const struct stored_run *run, const struct run_row *row)
+{
+    return strcmp(row->dag_id, run->row.dag_id) == 0 && row->logical_date_us != 0 &&
+           row->logical_date_us < run->row.logical_date_us &&
+           !(run->dag->catchup && row->run_type == RUN_TYPE_MANUAL);
+}
+
+/* Whether it was the run before at some time since `run` was made: the core asks once, and another
+ * one may have been made in between. */
+static bool was_previous(const struct sim *sim, const struct stored_run *run,
+                         const struct run_row *row)
+{
+    int64_t since = row->id > run->row.id ? row->id : run->row.id;
+
+    for (size_t i = 0; i < sim->rows.run_count; i++) {
+        const struct run_row *other = &sim->rows.runs[i].row;
+        if (other->id < since && is_before(run, other) &&
+            other->logical_date_us > row->logical_date_us)
+            return false;
+    }
+    return is_before(run, row);
+}
+
 /* Whether the run before holds a task up, or the store is still to be asked. */
 static bool waits_for_past(struct sim *sim, const struct stored_run *run, uint32_t index)
 {
     const struct dag_task *spec = &run->dag->tasks[index];
-    const struct core_want want = {.dag_id = run->row.dag_id,
-                                   .logical_date_us = run->row.logical_date_us,
-                                   .is_previous = true,
-                                   .skip_manual = run->dag->catchup};
-    struct known_run known = {0};
 
     if (core_next_wakeup(sim->core) == 0)
         return true;
-    rows_known(&sim->rows, &want, &known);
-    if (run->row.logical_date_us == 0 || !known.exists)
-        return false;
-    const struct stored_run *previous = rows_run(&sim->rows, known.row.id);
-    bool is_well = went_well(previous, spec->task_id);
-    for (uint32_t i = 0; spec->wait_for_downstream && i < spec->downstream_count; i++)
-        is_well = is_well && went_well(previous, run->dag->tasks[spec->downstream[i]].task_id);
-    return !is_well;
+    for (size_t i = 0; i < sim->rows.run_count; i++) {
+        const struct stored_run *previous = &sim->rows.runs[i];
+        if (!was_previous(sim, run, &previous->row))
+            continue;
+        bool is_well = went_well(previous, spec->task_id);
+        for (uint32_t k = 0; spec->wait_for_downstream && k < spec->downstream_count; k++)
+            is_well = is_well && went_well(previous, run->dag->tasks[spec->downstream[k]].task_id);
+        if (!is_well)
+            return true;
+    }
+    return false;
 }
 
 /* A task whose trigger rule is decided does not go on waiting. */
 static void check_is_undecided(struct sim *sim, const struct stored_run *run,
                                const struct task_row *row)
 {
-    if (look_verdict(run, row->task) == NAIVE_RUN && run->dag->tasks[row->task].depends_on_past &&
+    struct look_fate fate = look_fate(sim, run, row->task);
+
+    if (fate.by_rule == NAIVE_RUN && run->dag->tasks[row->task].depends_on_past &&
         waits_for_past(sim, run, row->task))
         return;
-    if (look_verdict(run, row->task) != NAIVE_WAIT)
+    if (fate.by_rule != NAIVE_WAIT)
         sim_fail(sim, "I1: run %lld: %s waits although its trigger rule %s is decided",
                  (long long)row->run, row->task_id,
                  trigger_rule_name(run->dag->tasks[row->task].trigger_rule));
@@ -122,7 +145,7 @@ static void check_doom(struct sim *sim, const struct stored_run *run)
     if (run->row.doom != NULL)
         return;
     int64_t over_us = run->row.started_at_us + dag->dagrun_timeout_us;
-    if (dag->dagrun_timeout_us != 0 && over_us > sim->now_us &&
+    if (dag->dagrun_timeout_us != 0 && over_us > sim->now_us && over_us > sim->latest_commit_us &&
         core_next_wakeup(sim->core) > over_us)
         sim_fail(sim, "L2: run %lld has a timeout that no timer will tell of",
                  (long long)run->row.id);
@@ -154,6 +177,8 @@ static void check_running(struct sim *sim, const struct stored_run *run, const s
             check_is_undecided(sim, run, row);
         else if (row->state == TASK_SCHEDULED && active < run->dag->max_active_tasks)
             check_ready_starts(sim, run, row, room);
+        else if (row->state == TASK_DEFERRED)
+            check_deferred(sim, run, row);
         else if (row->state == TASK_UP_FOR_RETRY || row->state == TASK_UP_FOR_RESCHEDULE)
             check_retry_timer(sim, row);
         else if (row->state == TASK_QUEUED || row->state == TASK_RUNNING ||
@@ -268,14 +293,22 @@ void check_committed(struct sim *sim)
             sim_fail(sim, "D1: run %lld is %s, and the core %s it", (long long)run->row.id,
                      run_state_name(run->row.state), is_live ? "keeps" : "does not know");
         check_is_remembered(sim, &run->row);
+        if (is_live && run->dag->deadline_count > 0)
+            check_deadlines(sim, run);
         if (run->row.state == RUN_RUNNING)
             check_running(sim, run, &room);
         else if (run->row.state == RUN_QUEUED)
             check_queued(sim, run);
     }
-    for (size_t i = 0; i < sim->rows.dag_row_count; i++)
+    for (size_t i = 0; i < sim->rows.dag_row_count; i++) {
+        const struct run_row like = {.dag_id = sim->rows.dag_rows[i].dag_id};
         check_schedule(sim, &sim->rows.dag_rows[i]);
+        if (sim->rows.asset_wait_count > 0)
+            check_waiting_assets(sim, &sim->rows.dag_rows[i], count_runs(sim, &like, false));
+    }
     for (size_t i = 0; i < sim->rows.backfill_count; i++)
         check_backfill(sim, &sim->rows.backfills[i]);
+    if (sim->rows.callback_count > 0)
+        check_callbacks(sim);
     check_no_ghosts(sim);
 }

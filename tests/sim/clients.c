@@ -52,6 +52,8 @@ static void trigger(struct sim *sim)
         trigger->logical_date_us = START_US + draw(draws, 30) * US_PER_MINUTE;
     if (draw(draws, 3) == 1)
         trigger->run_after_us = sim->now_us + draw(draws, 90) * US_PER_SECOND;
+    if (draw(draws, 3) == 1)
+        trigger->conf = arena_printf(&sim->arena, "{\"p\":%u}", draw(draws, 5));
     promise->dag_id = trigger->dag_id;
     promise->run_id = trigger->run_id;
 }
@@ -187,6 +189,22 @@ static void edit(struct sim *sim)
     put_file(sim, file, draw(sim->draws, 4) == 1 ? NULL : sim_dag_make(sim, file->dag_id));
 }
 
+/* Sometimes what it says of the update is refused. */
+static void update_asset(struct sim *sim)
+{
+    static const char *const extras[] = {NULL, "{\"n\":1}", "{}", "[]"};
+    const char *asset = dags_asset(sim, &sim->arena, (uint32_t)sim->dag_count);
+    const char *partition = dags_partition(sim);
+
+    sim->updates_left--;
+    if (sim->core == NULL) {
+        loop_update_unseen(sim, asset, partition);
+        return;
+    }
+    struct event_asset *update = &clients_ask(sim, EVENT_ASSET, PROMISE_ASSET)->as.asset;
+    *update = (struct event_asset){asset, partition, extras[draw(sim->draws, 4)]};
+}
+
 void clients_tick(struct sim *sim)
 {
     const struct knobs *knobs = &sim->knobs;
@@ -194,6 +212,8 @@ void clients_tick(struct sim *sim)
 
     if (draw_chance(draws, knobs->dag_edit))
         edit(sim);
+    if (sim->updates_left > 0 && draw_chance(draws, knobs->assets))
+        update_asset(sim);
     if (sim->core == NULL)
         return;
     if (sim->triggers_left > 0 && draw_chance(draws, knobs->trigger))

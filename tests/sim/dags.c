@@ -6,6 +6,7 @@
 #include "scheduler/core/zone.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TASKS_MIN 10
@@ -64,8 +65,6 @@ static void fill_extras(struct draws *draws, struct dag_task *task)
     uint32_t kind = draw(draws, 16);
 
     if (kind == 1) {
-        task->kind = &light_kind;
-        task->class = TASK_CLASS_LIGHT;
         task->wait =
             (struct dag_wait){.kind = WAIT_POKE,
                               .poke_interval_us = draw_between(draws, 2, 20) * US_PER_SECOND,
@@ -76,7 +75,6 @@ static void fill_extras(struct draws *draws, struct dag_task *task)
         for (uint32_t left = draw(draws, 5); left > 0; left--)
             (void)json_array_append_new(list, json_integer(left));
         task->expand = json_pack("{s:o}", "item", list);
-        task->max_map_length = 100;
     }
 }
 
@@ -102,8 +100,16 @@ static void fill_task(struct sim *sim, struct dag *dag, uint32_t index)
     task->max_retry_delay_us = US_PER_MINUTE;
     task->max_active_tis_per_dag =
         !sim->is_plain && draw(draws, 16) == 1 ? draw_between(draws, 1, 2) : 0;
+    task->max_map_length = 100;
     if (!sim->is_plain)
         fill_extras(draws, task);
+    dags_fill_wait(sim, task);
+    dags_fill_outlets(sim, dag, task);
+    dags_fill_task_callbacks(sim, task);
+    if (task->wait.kind != WAIT_NONE) {
+        task->kind = &light_kind;
+        task->class = TASK_CLASS_LIGHT;
+    }
     if (sim->has_past && draw(draws, 5) == 1) {
         task->depends_on_past = true;
         task->wait_for_downstream = draw(draws, 3) == 1;
@@ -119,8 +125,11 @@ static void fill_ends(struct sim *sim, struct dag *dag)
     if (sim->is_plain)
         return;
     dag->fail_fast = draw(sim->draws, 8) == 1;
+    /* Not at the same instant as anything else: of two either might come first. */
     dag->dagrun_timeout_us =
-        draw(sim->draws, 8) == 1 ? draw_between(sim->draws, 30, 250) * US_PER_SECOND : 0;
+        draw(sim->draws, 8) == 1
+            ? draw_between(sim->draws, 30, 250) * US_PER_SECOND + US_PER_SECOND / 3
+            : 0;
     if (draw(sim->draws, 4) == 1) {
         struct dag_task *last = &dag->tasks[dag->task_count - 1];
         last->is_teardown = true;
@@ -131,7 +140,7 @@ static void fill_ends(struct sim *sim, struct dag *dag)
 
 static void fill_schedule(struct sim *sim, struct dag *dag)
 {
-    if (sim->is_plain || draw_chance(sim->draws, 90))
+    if (sim->is_plain || dag->schedule.kind != SCHEDULE_NONE || draw_chance(sim->draws, 90))
         return;
     dag->schedule.kind = SCHEDULE_EVERY;
     dag->schedule.every_us = (2 + draw(sim->draws, 12)) * US_PER_MINUTE;
@@ -139,6 +148,58 @@ static void fill_schedule(struct sim *sim, struct dag *dag)
                                       (long long)(dag->schedule.every_us / US_PER_SECOND));
     dag->start_date_us = INT64_C(1767225600000000);
     dag->catchup = draw(sim->draws, 2) == 1;
+}
+
+static void tell_json(struct buf *line, const char *name, const json_t *value)
+{
+    char *text = value == NULL ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+
+    if (text != NULL)
+        buf_printf(line, ", %s %s", name, text);
+    free(text);
+}
+
+static void tell_branch(struct buf *line, const struct dag *dag, const struct branch *branch)
+{
+    buf_printf(line, ", branch%s%s", branch->output == NULL ? "" : " by output ",
+               branch->output == NULL ? "" : branch->output);
+    for (uint32_t i = 0; i < branch->choice_count; i++) {
+        const struct branch_choice *choice = &branch->choices[i];
+        struct str when = choice->when == NULL ? STR("else") : condition_text(choice->when);
+        buf_printf(line, " {%.*s:", STR_ARG(when));
+        for (uint32_t k = 0; k < choice->target_count; k++)
+            buf_printf(line, " %s", dag->tasks[choice->targets[k]].task_id);
+        buf_add_text(line, "}");
+    }
+}
+
+static void tell_task(const struct sim *sim, const struct dag *dag, const struct dag_task *task)
+{
+    struct buf line = {0};
+
+    buf_printf(&line, "  %s %s", task->task_id, trigger_rule_name(task->trigger_rule));
+    for (uint32_t i = 0; i < task->upstream_count; i++)
+        buf_printf(&line, "%s%s", i == 0 ? " after " : " ", dag->tasks[task->upstream[i]].task_id);
+    if (task->when != NULL)
+        buf_printf(&line, ", when %.*s", STR_ARG(condition_text(task->when)));
+    if (task->branch != NULL)
+        tell_branch(&line, dag, task->branch);
+    tell_json(&line, "over", task->expand);
+    tell_json(&line, "with", task->options);
+    for (uint32_t i = 0; i < task->outlet_count; i++)
+        buf_printf(&line, ", updates %s", task->outlets[i]);
+    if (task->updates_target)
+        buf_add_text(&line, ", updates what it publishes");
+    sim_say(sim, "%s", buf_text(&line));
+    buf_release(&line);
+}
+
+static void tell_dag(const struct sim *sim, const struct dag *dag)
+{
+    sim_say(sim, "DAG %s of %s: %s", dag->dag_id, dag->hash + 56,
+            dag->schedule.text == NULL ? "no schedule" : dag->schedule.text);
+    for (uint32_t i = 0; sim->is_traced && i < dag->task_count; i++)
+        tell_task(sim, dag, &dag->tasks[i]);
 }
 
 struct dag *sim_dag_make(struct sim *sim, const char *dag_id)
@@ -163,8 +224,12 @@ struct dag *sim_dag_make(struct sim *sim, const char *dag_id)
     for (uint32_t i = 0; i < dag->task_count; i++)
         fill_task(sim, dag, i);
     link_tasks(sim, dag);
+    dags_fill_flow(sim, dag);
     fill_ends(sim, dag);
+    dags_fill_callbacks(sim, dag);
     dag_derive(dag);
+    dags_fill_asset_schedule(sim, dag);
     fill_schedule(sim, dag);
+    tell_dag(sim, dag);
     return dag;
 }

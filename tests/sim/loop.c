@@ -38,8 +38,12 @@ static void act(struct sim *sim, const struct decision *decision)
 {
     switch (decision->kind) {
     case DECIDE_START:
-        check_start(sim, &decision->as.start);
+        check_start(sim, decision->as.start.attempt.token, decision->as.start.worker);
         send_token(sim, NET_START, decision->as.start.worker, decision->as.start.attempt.token);
+        return;
+    case DECIDE_START_CALLBACK:
+        check_start(sim, decision->as.callback.token, decision->as.callback.worker);
+        send_token(sim, NET_START, decision->as.callback.worker, decision->as.callback.token);
         return;
     case DECIDE_STOP:
         send_token(sim, NET_STOP, decision->as.token.worker, decision->as.token.token);
@@ -69,7 +73,6 @@ static void act(struct sim *sim, const struct decision *decision)
     case DECIDE_ASSET_TAKEN:
     case DECIDE_ASSET_DROPPED:
     case DECIDE_CALLBACK:
-    case DECIDE_START_CALLBACK:
         return;
     }
 }
@@ -88,7 +91,7 @@ static void note_attempt(struct sim *sim, const struct attempt_row *row, bool is
         token->map_index = row->map_index;
         token->try_number = row->try_number;
         token->slot = look_slot(spec);
-        token->timeout_us = spec->execution_timeout_us;
+        token->dag = run->dag;
         token->pool_slots = spec->pool_slots;
         token->worker = workers_find(sim, row->worker);
         token->pool = look_pool(sim, spec->pool);
@@ -132,8 +135,12 @@ static void store(struct sim *sim, const struct turn *turn)
     size_t event = 0;
 
     sim->cause = NULL;
+    sim->ended_count = 0;
     for (size_t i = 0; i <= sim->out.count; i++) {
         for (; event < turn->count && turn->begun[event] <= i; event++) {
+            sim->ended_count = 0;
+            assets_next_cause(sim, &turn->events[event]);
+            callbacks_next_cause(sim);
             sim->cause = &turn->events[event];
             if (turn->events[event].kind == EVENT_POOL_SET)
                 set_pool(sim, &turn->events[event]);
@@ -145,12 +152,19 @@ static void store(struct sim *sim, const struct turn *turn)
         const struct decision *decision = &sim->out.items[i];
         sim_tell(sim, decision);
         check_decision(sim, decision);
+        check_asset(sim, decision);
         rows_apply(&sim->rows, decision);
+        if (decision->kind == DECIDE_TASK && task_state_is_final(decision->as.task.row.state))
+            look_note_end(sim, &decision->as.task.row);
+        if (decision->kind == DECIDE_CALLBACK)
+            callbacks_note(sim, &decision->as.callback);
         hash_decision(sim, decision);
         if (decision->kind == DECIDE_ATTEMPT || decision->kind == DECIDE_ATTEMPT_NEW ||
             decision->kind == DECIDE_ATTEMPT_AGAIN)
             note_attempt(sim, &decision->as.attempt, decision->kind != DECIDE_ATTEMPT);
     }
+    check_asset_turn(sim);
+    callbacks_next_cause(sim);
 }
 
 /* False if the scheduler died. */
@@ -239,10 +253,15 @@ static bool gives_back(const struct sim *sim, const struct event *event, size_t 
     if (event->kind != EVENT_ATTEMPT_ENDED || ended->outcome != OUTCOME_WORKER_LOST ||
         ended->started_at_us != 0)
         return false;
-    for (size_t i = begun; i < sim->out.count; i++)
-        if (sim->out.items[i].kind == DECIDE_ATTEMPT &&
-            strcmp(sim->out.items[i].as.attempt.token, ended->token) == 0)
+    for (size_t i = begun; i < sim->out.count; i++) {
+        const struct decision *decision = &sim->out.items[i];
+        if (decision->kind == DECIDE_ATTEMPT &&
+            strcmp(decision->as.attempt.token, ended->token) == 0)
             return true;
+        if (decision->kind == DECIDE_CALLBACK && decision->as.callback.token != NULL &&
+            strcmp(decision->as.callback.token, ended->token) == 0)
+            return true;
+    }
     return false;
 }
 
@@ -274,8 +293,11 @@ static void step_tick(struct sim *sim, struct turn *turn)
     struct event tick = {.kind = EVENT_TICK};
 
     tick.as.tick.count = core_wants(sim->core, sim->now_us, sim->wants, SIM_WANTS_MAX);
-    for (size_t i = 0; i < tick.as.tick.count; i++)
-        rows_known(&sim->rows, &sim->wants[i], &sim->known[i]);
+    for (size_t i = 0; i < tick.as.tick.count; i++) {
+        struct core_want *want = &sim->wants[i];
+        rows_known(&sim->rows, want, &sim->known[i]);
+        want->dag_id = arena_strdup(&sim->arena, want->dag_id); /* for the rebuilt core, too */
+    }
     tick.as.tick.wants = sim->wants;
     tick.as.tick.known = sim->known;
     step(sim, turn, &tick);
@@ -328,6 +350,26 @@ static bool run_turn(struct sim *sim, size_t count)
     return is_up;
 }
 
+void loop_update_unseen(struct sim *sim, const char *asset, const char *partition)
+{
+    size_t count = sim->rows.asset_event_count;
+    struct decision *decision = decisions_add(&sim->out, DECIDE_ASSET_EVENT);
+
+    decision->as.asset_event = (struct asset_event_row){
+        .id = count == 0 ? 1 : sim->rows.asset_events[count - 1].id + 1,
+        .asset = asset,
+        .at_us = sim->now_us,
+        .map_index = -1,
+        .partition = partition == NULL ? "" : partition,
+        .extra = "{}",
+        .is_unseen = true,
+    };
+    sim_tell(sim, decision);
+    rows_apply(&sim->rows, decision);
+    storage_commit(sim);
+    decisions_clear(&sim->out);
+}
+
 /* --- birth and death ------------------------------------------------------------------------- */
 
 void loop_crash(struct sim *sim)
@@ -356,6 +398,7 @@ struct core *loop_restore(struct sim *sim, uint64_t epoch)
 {
     size_t events = sim->rows.asset_event_count;
     size_t backfills = sim->rows.backfill_count;
+    size_t callbacks = sim->rows.callback_count;
     struct core_config config = {
         .instance = "sim",
         .epoch = epoch,
@@ -365,6 +408,7 @@ struct core *loop_restore(struct sim *sim, uint64_t epoch)
         .last_version_id = sim->rows.last_version_id,
         .last_run_id = last_run(sim),
         .last_asset_event_id = events == 0 ? 0 : sim->rows.asset_events[events - 1].id,
+        .last_callback_id = callbacks == 0 ? 0 : sim->rows.callbacks[callbacks - 1].id,
         .last_backfill_id = backfills == 0 ? 0 : sim->rows.backfills[backfills - 1].id,
     };
     struct core *core = core_new(&config);

@@ -1,6 +1,6 @@
 /* The trigger rules once more, read off the states of all upstreams, as the table in the notes on
  * Airflow says them. Shares nothing with scheduler/core/rules.c. */
-#include "tests/sim/sim.h"
+#include "tests/sim/naive.h"
 
 struct counts {
     uint32_t all;
@@ -13,14 +13,17 @@ struct counts {
 
 static struct counts count_states(const enum task_state *upstreams, uint32_t count)
 {
-    struct counts c = {.all = count};
+    struct counts c = {0};
 
     for (uint32_t i = 0; i < count; i++) {
+        if (upstreams[i] == TASK_REMOVED)
+            continue; /* nothing to wait for */
+        c.all++;
         c.ended += task_state_is_final(upstreams[i]);
         c.succeeded += upstreams[i] == TASK_SUCCESS;
         c.failed += upstreams[i] == TASK_FAILED;
         c.upstream_failed += upstreams[i] == TASK_UPSTREAM_FAILED;
-        c.skipped += upstreams[i] == TASK_SKIPPED || upstreams[i] == TASK_REMOVED;
+        c.skipped += upstreams[i] == TASK_SKIPPED;
     }
     return c;
 }
@@ -91,8 +94,14 @@ enum naive_verdict naive_rule(enum trigger_rule rule, const enum task_state *ups
 {
     struct counts c = count_states(upstreams, count);
 
-    if (count == 0)
+    if (c.all == 0)
         return NAIVE_RUN;
     enum naive_verdict verdict = early(rule, &c);
     return verdict != NAIVE_WAIT || c.ended < c.all ? verdict : late(rule, &c);
+}
+
+bool naive_is_early(enum trigger_rule rule)
+{
+    return rule == TRIGGER_RULE_ALWAYS || rule == TRIGGER_RULE_ONE_SUCCESS ||
+           rule == TRIGGER_RULE_ONE_FAILED || rule == TRIGGER_RULE_ONE_DONE;
 }

@@ -99,6 +99,7 @@ static void receive_hello(struct sim *sim, const struct message *message)
         .backlog = worker->backlog,
         .shared_slots = worker->slots[SLOT_IN_SHARED],
         .light_slots = worker->slots[SLOT_IN_LIGHT],
+        .callback_slots = worker->slots[SLOT_OF_CALLBACK],
         .tokens = tokens,
         .token_count = worker->job_count,
     };
@@ -123,13 +124,14 @@ static void receive_report(struct sim *sim, const struct message *message)
         return;
     }
     struct event *event = loop_inbox(sim, EVENT_ATTEMPT_ENDED);
-    event->as.attempt_ended =
-        (struct event_attempt_ended){.token = message->token->text,
-                                     .outcome = job->outcome,
-                                     .exit_code = job->outcome == OUTCOME_FAILED ? 1 : -1,
-                                     .started_at_us = job->started_at_us,
-                                     .ended_at_us = job->ended_at_us,
-                                     .worker = worker->instance};
+    event->as.attempt_ended = (struct event_attempt_ended){
+        .token = message->token->text,
+        .outcome = job->outcome,
+        .exit_code = job->outcome == OUTCOME_FAILED ? 1 : -1,
+        .started_at_us = job->started_at_us,
+        .ended_at_us = job->ended_at_us,
+        .outputs = job->outcome == OUTCOME_SUCCESS ? job->outputs : NULL,
+        .worker = worker->instance};
 }
 
 static void deliver(struct sim *sim, const struct message *message)

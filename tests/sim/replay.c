@@ -40,16 +40,30 @@ static void introduce(struct sim *sim, uint32_t index, struct decisions *out)
     for (const struct token *token = sim->live; token != NULL; token = token->next)
         if (token->worker == index && count < 256)
             tokens[count++] = token->text;
+    for (const struct token *token = sim->live_callbacks; token != NULL; token = token->next)
+        if (token->worker == index && count < 256)
+            tokens[count++] = token->text;
     event.as.worker_up = (struct event_worker_up){
         .instance = worker->instance,
         .slots = worker->slots[SLOT_OF_ITS_OWN],
         .backlog = worker->backlog,
         .shared_slots = worker->slots[SLOT_IN_SHARED],
         .light_slots = worker->slots[SLOT_IN_LIGHT],
+        .callback_slots = worker->slots[SLOT_OF_CALLBACK],
         .tokens = tokens,
         .token_count = count,
     };
     core_step(sim->shadow, &event, out);
+}
+
+static bool callbacks_queue(const struct sim *sim)
+{
+    for (size_t i = 0; i < sim->rows.callback_count; i++) {
+        const struct callback_row *row = &sim->rows.callbacks[i];
+        if (row->state == CALLBACK_STATE_PENDING && row->next_at_us <= sim->committed_us)
+            return true;
+    }
+    return false;
 }
 
 void replay_begin(struct sim *sim)
@@ -62,6 +76,8 @@ void replay_begin(struct sim *sim)
         return;
     if (sim->has_past)
         return; /* the rebuilt one has still to ask of the runs before */
+    if (callbacks_queue(sim))
+        return; /* they come in the order in which they became due */
     int64_t wakeup = core_next_wakeup(sim->core);
     if (wakeup != 0 && wakeup <= sim->committed_us)
         return; /* a tick was put off, which recovery makes up for */
@@ -73,6 +89,20 @@ void replay_begin(struct sim *sim)
             introduce(sim, i, &out);
     expect_nothing(sim, &out, "a worker");
     decisions_release(&out);
+}
+
+/* Of callbacks that are due at the same instant either may come first. */
+static void describe_callback(const struct callback_row *row, struct buf *line)
+{
+    if (row->state == CALLBACK_STATE_RUNNING)
+        buf_add_text(line, "a callback is tried");
+    else if (row->token == NULL)
+        buf_printf(line, "callback of r%lld %s %s", (long long)row->run,
+                   row->task_id == NULL ? "" : row->task_id, callback_event_name(row->event));
+    else
+        buf_printf(line, "callback %lld %s after %lld tries, next at %lld", (long long)row->id,
+                   callback_state_name(row->state), (long long)row->tries,
+                   (long long)row->next_at_us);
 }
 
 /* What a decision says, without what may differ: the token, the worker, an id made up. */
@@ -106,6 +136,12 @@ static void describe(const struct decision *decision, struct buf *line)
             (long long)decision->as.dag.version_number, decision->as.dag.is_paused ? " paused" : "",
             decision->as.dag.is_stale ? " stale" : "", (long long)decision->as.dag.last_tick_us);
         break;
+    case DECIDE_START_CALLBACK:
+        buf_add_text(line, "start callback");
+        break;
+    case DECIDE_CALLBACK:
+        describe_callback(&decision->as.callback, line);
+        break;
     case DECIDE_STOP: /* it may have started in this turn, under another token */
         buf_add_text(line, "stop");
         break;
@@ -120,8 +156,6 @@ static void describe(const struct decision *decision, struct buf *line)
     case DECIDE_ASSET_WAIT:
     case DECIDE_ASSET_TAKEN:
     case DECIDE_ASSET_DROPPED:
-    case DECIDE_CALLBACK:
-    case DECIDE_START_CALLBACK:
     case DECIDE_ACK:
     case DECIDE_REPLY:
         decision_describe(decision, line);

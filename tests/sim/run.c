@@ -86,6 +86,10 @@ static void draw_knobs(struct sim *sim)
     knobs->skip = knob(sim, 32);
     knobs->seconds_max = draw_between(sim->draws, 1, 12);
     knobs->duration_max = draw_between(sim->draws, 1, 10);
+    knobs->flow = knob(sim, 40);
+    knobs->waits = knob(sim, 40);
+    knobs->assets = knob(sim, sim->is_plain ? 16 : 40);
+    knobs->callbacks = sim->is_plain ? 0 : knob(sim, 30);
     knobs->replay = knob(sim, 40);
 }
 
@@ -106,6 +110,7 @@ static void set_up(struct sim *sim)
     sim->triggers_left = 8;
     sim->backfills_left = 3;
     sim->changes_left = 20;
+    sim->updates_left = 20;
 }
 
 /* Jumps are of seconds, minutes or hours, forth and back. */
@@ -139,10 +144,13 @@ static void chaos(struct sim *sim)
     }
 }
 
-static bool runs_are_over(const struct sim *sim)
+static bool rows_are_over(const struct sim *sim)
 {
     for (size_t i = 0; i < sim->rows.run_count; i++)
         if (!run_state_is_final(sim->rows.runs[i].row.state))
+            return false;
+    for (size_t i = 0; i < sim->rows.callback_count; i++)
+        if (sim->rows.callbacks[i].ended_at_us == 0)
             return false;
     return true;
 }
@@ -168,7 +176,7 @@ static void calm_down(struct sim *sim)
         net_tick(sim);
         loop_tick(sim);
         if (clients_end(sim) && sim->inbox_count == 0 && workers_are_done(sim) &&
-            runs_are_over(sim))
+            rows_are_over(sim))
             return;
     }
 }
@@ -191,6 +199,9 @@ static void reset(struct sim *sim)
     free(sim->bag);
     free(sim->workers);
     free(sim->promises);
+    free(sim->ended);
+    free(sim->tellings);
+    free(sim->told);
 }
 
 /* What fails in the middle of a step leaves the core in pieces: those are not picked up. */

@@ -2,7 +2,7 @@
  * scheduler's loop with its rows, a network, workers, clients, clocks, and the faults of them all.
  *
  *   run.c      a world from its seed to its end: set-up, chaos, calm
- *   dags.c     random DAGs           clients.c  commands and DAG edits
+ *   dags*.c    random DAGs           clients.c  commands and DAG edits
  *   loop.c     the turn: step, commit (or crash), act; recovery
  *   net.c      messages that are lost, late, doubled, in another order
  *   workers.c  workers and their attempts, by the rules of worker/
@@ -18,6 +18,7 @@
 #include "scheduler/core/planted.h"
 #include "tests/scenarios/world.h"
 #include "tests/sim/draws.h"
+#include "tests/sim/naive.h"
 
 #include <setjmp.h>
 #include <uthash.h>
@@ -58,13 +59,18 @@ struct knobs {
     uint32_t skip;
     uint32_t seconds_max; /* per tick */
     uint32_t duration_max;
-    uint32_t replay; /* commits after which the core is compared with a rebuilt one */
+    uint32_t flow;      /* of tasks: conditions, branches, lists out of outputs */
+    uint32_t waits;     /* of tasks: sensors for a time or another DAG's run */
+    uint32_t assets;    /* of tasks that update some; and updates from outside */
+    uint32_t callbacks; /* of tasks that have some, for each event */
+    uint32_t replay;    /* commits after which the core is compared with a rebuilt one */
 };
 
 /* What an attempt takes at its worker. */
-enum slot { SLOT_OF_ITS_OWN, SLOT_IN_SHARED, SLOT_IN_LIGHT, SLOT_COUNT };
+enum slot { SLOT_OF_ITS_OWN, SLOT_IN_SHARED, SLOT_IN_LIGHT, SLOT_OF_CALLBACK, SLOT_COUNT };
 
-/* An attempt as the world knows it: what the rows say, and what really happened. */
+/* An attempt, or a try of a callback (of no task, and `run` is the callback's), as the world knows
+ * it: what the rows say, and what really happened. */
 struct token {
     const char *text;
     UT_hash_handle hh;
@@ -73,8 +79,8 @@ struct token {
     int32_t map_index;
     int64_t try_number;
     enum slot slot;
-    int64_t timeout_us;
-    size_t pool; /* index in sim->pools */
+    const struct dag *dag; /* the version that its run had */
+    size_t pool;           /* index in sim->pools */
     int64_t pool_slots;
     uint32_t worker;
     bool is_committed;
@@ -95,8 +101,9 @@ struct job {
     bool is_announced;
     bool is_judged;
     enum outcome outcome;
-    int64_t due;        /* tick at which it ends by itself, or by SIGTERM */
-    int64_t started_at; /* tick */
+    const char *outputs; /* of a success; may be NULL */
+    int64_t due;         /* tick at which it ends by itself, or by SIGTERM */
+    int64_t started_at;  /* tick */
     int64_t started_at_us;
     int64_t ended_at_us;
 };
@@ -135,7 +142,14 @@ struct message {
 };
 
 /* What a client was promised, once it got an answer. */
-enum promise_kind { PROMISE_RUN, PROMISE_BACKFILL, PROMISE_PAUSE, PROMISE_POOL, PROMISE_NOTHING };
+enum promise_kind {
+    PROMISE_RUN,
+    PROMISE_BACKFILL,
+    PROMISE_PAUSE,
+    PROMISE_POOL,
+    PROMISE_ASSET,
+    PROMISE_NOTHING
+};
 
 struct promise {
     uint64_t request;
@@ -164,7 +178,7 @@ struct turn {
     size_t count;
 };
 
-/* What has been tried of a task since it was last cleared. */
+/* What has been tried of a task instance since it was last cleared, and what it has said. */
 struct tries {
     struct {
         int64_t run;
@@ -173,7 +187,25 @@ struct tries {
     } key;
     int64_t count; /* attempts, without those given back */
     int64_t last_try;
+    const char *outputs; /* of the latest try that succeeded */
+    int64_t outputs_try;
     UT_hash_handle hh;
+};
+
+/* A task instance that has ended. */
+struct ended {
+    int64_t run;
+    uint32_t task;
+    int32_t map_index;
+};
+
+/* Callbacks that are to be made because of something. */
+struct telling {
+    int64_t run;
+    const char *task_id; /* NULL = of the run */
+    int32_t map_index;
+    enum callback_event event;
+    size_t left;
 };
 
 struct sim {
@@ -207,7 +239,22 @@ struct sim {
     struct known_run known[SIM_WANTS_MAX];
     const struct event *cause; /* of the decision that is checked; NULL = recovery */
     struct core *shadow;       /* rebuilt from the rows, to be compared at the end of the turn */
-    struct tries *tries;       /* check_rows.c */
+    struct ended *ended;       /* of the event whose decisions are checked */
+    size_t ended_count;
+    size_t ended_capacity;
+    int updates_due;     /* of assets, by what the event has brought so far */
+    int asset_runs_open; /* that have not told what they take */
+    int64_t updated;     /* the update that those who wait are being told of */
+    struct {
+        int64_t event;
+        const char *dag_id;
+    } * told; /* of updates, ever */
+    size_t told_count;
+    size_t told_capacity;
+    struct telling *tellings; /* of the event */
+    size_t telling_count;
+    size_t telling_capacity;
+    struct tries *tries; /* look.c */
 
     struct core_pool pools[SIM_POOLS_MAX];
     size_t pool_count;
@@ -226,6 +273,7 @@ struct sim {
 
     struct token *tokens;
     struct token *live;
+    struct token *live_callbacks;
     struct promise *promises;
     size_t promise_count;
     size_t promise_capacity;
@@ -234,6 +282,7 @@ struct sim {
     int triggers_left;
     int backfills_left;
     int changes_left;
+    int updates_left;
 
     jmp_buf *failed;
     char failure[1024];
@@ -250,6 +299,27 @@ void sim_tell(const struct sim *sim, const struct decision *decision);
 /* dags.c */
 struct dag *sim_dag_make(struct sim *sim, const char *dag_id);
 
+/* dags_waits.c */
+void dags_fill_wait(struct sim *sim, struct dag_task *task);
+
+/* dags_flow.c */
+void dags_fill_flow(struct sim *sim, struct dag *dag);
+/* What an attempt of the task reports with its success; NULL = nothing. */
+const char *outputs_draw(struct sim *sim, const struct dag *dag, uint32_t task);
+
+/* dags_callbacks.c */
+void dags_fill_task_callbacks(struct sim *sim, struct dag_task *task);
+void dags_fill_callbacks(struct sim *sim, struct dag *dag);
+
+/* dags_assets.c */
+void dags_fill_asset_schedule(struct sim *sim, struct dag *dag);
+void dags_fill_outlets(struct sim *sim, const struct dag *dag, struct dag_task *task);
+/* An asset from outside, or of one of the first `before` DAGs. */
+const char *dags_asset(struct sim *sim, struct arena *arena, uint32_t before);
+const char *dags_partition(struct sim *sim); /* NULL = none */
+void dags_add_dataset(struct sim *sim, const struct dag *dag, const struct dag_task *task,
+                      struct buf *text);
+
 /* clients.c */
 void clients_tick(struct sim *sim);
 void clients_calm(struct sim *sim);
@@ -263,6 +333,8 @@ struct event *loop_inbox(struct sim *sim, enum event_kind kind);
 void loop_start(struct sim *sim);
 void loop_crash(struct sim *sim);
 void loop_tick(struct sim *sim);
+/* While no scheduler is there, one of a single DAG has updated an asset. */
+void loop_update_unseen(struct sim *sim, const char *asset, const char *partition);
 struct core *loop_restore(struct sim *sim, uint64_t epoch); /* from the rows */
 
 /* net.c */
@@ -281,11 +353,6 @@ uint32_t workers_find(const struct sim *sim, const char *instance);
 void workers_calm(struct sim *sim);
 struct token *token_get(struct sim *sim, const char *text);
 
-/* naive.c: a trigger rule read off the states of all upstreams. */
-enum naive_verdict { NAIVE_WAIT, NAIVE_RUN, NAIVE_SKIP, NAIVE_UPSTREAM_FAILED };
-enum naive_verdict naive_rule(enum trigger_rule rule, const enum task_state *upstreams,
-                              uint32_t count);
-
 /* look.c: reading the rows. */
 enum slot look_slot(const struct dag_task *spec);
 bool look_was_changed(const struct sim *sim, int64_t run); /* cleared or marked */
@@ -294,18 +361,60 @@ size_t look_pool(const struct sim *sim, const char *name);
  * another one. */
 bool look_is_over(const struct attempt_row *row);
 struct task_row *look_task(const struct stored_run *run, uint32_t task, int32_t map_index);
-/* What a task's trigger rule says of the states its upstreams have in the rows. */
-enum naive_verdict look_verdict(const struct stored_run *run, uint32_t task);
+struct tries *look_tries(struct sim *sim, int64_t run, uint32_t task, int32_t map_index);
+/* What should become of a task that waits, by the rows: by its trigger rule and the branches
+ * before it; and then by its condition and its lists. */
+struct look_fate {
+    enum naive_verdict by_rule;
+    enum naive_verdict verdict;
+    uint32_t count; /* of its instances, with RUN; 0 = it is not mapped */
+};
+struct look_fate look_fate(struct sim *sim, const struct stored_run *run, uint32_t task);
+/* The same as long as only the first `told` ends of the event have got through: ends reach what is
+ * downstream one after the other. */
+struct look_fate look_fate_then(struct sim *sim, const struct stored_run *run, uint32_t task,
+                                size_t told);
+void look_note_end(struct sim *sim, const struct task_row *row);
+/* Whether the outputs let a branch choose that reports them. */
+bool look_can_choose(struct sim *sim, const struct stored_run *run, uint32_t task,
+                     const char *outputs);
 const struct dag_row *look_dag(const struct sim *sim, const char *dag_id);
 const struct dag *look_version(const struct sim *sim, const char *dag_id); /* the current one */
 const struct backfill_row *look_backfill(const struct sim *sim, int64_t id);
 
+/* check_flow.c: which way tasks go. */
+void check_way(struct sim *sim, const struct stored_run *run, const struct task_row *before,
+               const struct task_row *row);
+void check_expand(struct sim *sim, const struct decision_expand *expand);
+void check_branch(struct sim *sim, const struct attempt_row *row);
+/* check_waits.c */
+void check_wait(struct sim *sim, const struct stored_run *run, const struct task_row *before,
+                const struct task_row *row);
+void check_deferred(struct sim *sim, const struct stored_run *run, const struct task_row *row);
+/* check_assets.c */
+void assets_note_success(struct sim *sim, const struct stored_run *run, uint32_t task,
+                         const char *outputs);
+void assets_next_cause(struct sim *sim, const struct event *event);
+void check_asset(struct sim *sim, const struct decision *decision);
+void check_asset_turn(struct sim *sim);
+void check_waiting_assets(struct sim *sim, const struct dag_row *row, int64_t live_runs);
+/* check_callbacks.c */
+void callbacks_note_task(struct sim *sim, const struct stored_run *run,
+                         const struct task_row *before, const struct task_row *row);
+void callbacks_note_run(struct sim *sim, const struct stored_run *run, const struct run_row *row);
+void callbacks_next_cause(struct sim *sim);
+void check_callback(struct sim *sim, const struct callback_row *row);
+void callbacks_note(struct sim *sim, const struct callback_row *row);
+void check_callbacks(struct sim *sim);
+void check_deadlines(struct sim *sim, const struct stored_run *run);
+/* INT64_MAX = never. */
+int64_t deadline_of(const struct run_row *row, const struct dag_deadline *deadline);
 /* check_rows.c: each decision against the rows as they were. */
 void check_decision(struct sim *sim, const struct decision *decision);
 /* check_state.c: the rows as they are after a commit. */
 void check_committed(struct sim *sim);
 /* check_acts.c: what goes out, and what really runs. */
-void check_start(struct sim *sim, const struct decision_start *start);
+void check_start(struct sim *sim, const char *text, const char *worker);
 void check_ack(struct sim *sim, const struct token *token);
 void check_reply(struct sim *sim, const struct decision_reply *reply);
 void check_promises(struct sim *sim);

@@ -94,6 +94,31 @@ static bool on_run(void *context, const struct run_row *row, const struct versio
     return true;
 }
 
+static bool on_asset_wait(void *context, const struct asset_wait_row *row, struct err *err)
+{
+    const struct loading *loading = context;
+
+    (void)err;
+    core_restore_asset_wait(loading->core, row);
+    return true;
+}
+
+static bool on_asset_event(void *context, const struct asset_event_row *row, struct err *err)
+{
+    const struct loading *loading = context;
+
+    (void)err;
+    core_restore_asset_event(loading->core, row);
+    return true;
+}
+
+static void on_callback(void *context, const struct callback_row *row)
+{
+    const struct loading *loading = context;
+
+    core_restore_callback(loading->core, row);
+}
+
 void storage_restore(struct sim *sim, struct core *core)
 {
     struct loading loading = {sim, core};
@@ -104,8 +129,11 @@ void storage_restore(struct sim *sim, struct core *core)
         return;
     }
     bool ok = store_load_dags(sim->store, NULL, on_dag, &loading, &err) &&
+              store_load_asset_waits(sim->store, on_asset_wait, &loading, &err) &&
+              store_load_unseen_asset_events(sim->store, on_asset_event, &loading, &err) &&
               store_load_live_backfills(sim->store, NULL, on_backfill, &loading, &err) &&
-              store_load_live_runs(sim->store, NULL, on_run, &loading, &err);
+              store_load_live_runs(sim->store, NULL, on_run, &loading, &err) &&
+              store_load_callbacks(sim->store, NULL, on_callback, &loading, &err);
     expect(sim, ok, &err);
 }
 

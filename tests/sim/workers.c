@@ -23,7 +23,8 @@ static void add_worker(struct sim *sim, uint32_t seat)
     *worker = (struct sim_worker){
         .instance = arena_printf(&sim->arena, "w%u.%zu", seat, sim->worker_count),
         .seat = seat,
-        .slots = {draw_between(draws, 1, 4), draw_between(draws, 1, 4), draw_between(draws, 1, 4)},
+        .slots = {draw_between(draws, 1, 4), draw_between(draws, 1, 4), draw_between(draws, 1, 4),
+                  draw_between(draws, 1, 3)},
         .backlog = sim->knobs.replay > 0 ? 0 : draw(draws, 3),
         .is_alive = true,
         .connect_at = sim->tick + draw(draws, 4),
@@ -90,7 +91,9 @@ static enum outcome foresee(struct sim *sim, const struct job *job)
         return OUTCOME_SKIPPED;
     if (!draw_chance(sim->draws, sim->knobs.fail))
         return OUTCOME_SUCCESS;
-    if (job->token->timeout_us > 0 && draw(sim->draws, 2) == 1)
+    if (job->token->dag != NULL &&
+        job->token->dag->tasks[job->token->task].execution_timeout_us > 0 &&
+        draw(sim->draws, 2) == 1)
         return OUTCOME_TIMEOUT;
     return draw(sim->draws, 8) == 1 ? OUTCOME_FATAL : OUTCOME_FAILED;
 }
@@ -102,6 +105,8 @@ static void start_job(struct sim *sim, uint32_t index, struct job *job)
     job->started_at_us = sim->now_us;
     job->due = sim->tick + draw_between(sim->draws, 1, sim->knobs.duration_max);
     job->outcome = foresee(sim, job);
+    if (job->outcome == OUTCOME_SUCCESS && job->token->dag != NULL)
+        job->outputs = outputs_draw(sim, job->token->dag, job->token->task);
     job->token->starts++;
     sim_say(sim, "%s: %s starts", sim->workers[index].instance, job->token->text);
     check_process(sim, job->token);
