@@ -47,8 +47,16 @@ void asset_batches_convert(struct core *core, struct dag_entry *entry,
 void assets_touch(struct core *core, struct dag_entry *entry); /* it may have room for runs now */
 void assets_make_runs(struct core *core); /* at the end of a step, as far as there is room */
 
+/* run_queue.c */
+void run_queue_init(struct run_queue *queue);
+void run_queue_release(struct run_queue *queue);
+void run_queue_add(struct run *run);
+void run_queue_remove(struct run *run);
+/* The run whose turn it is, or NULL; with room for none, one that others have made way for. */
+struct run *run_queue_next(struct core *core, struct dag_entry *entry, struct backfill *backfill,
+                           int64_t room);
+
 /* run.c */
-bool run_is_before(const struct heap_node *a, const struct heap_node *b);
 struct run *run_new(struct core *core, struct dag_entry *entry, struct dag *version,
                     const struct run_row *row);
 /* Tells of a new or reset run, which then starts or waits. */
@@ -58,6 +66,7 @@ void run_insert_reset(struct core *core, struct run *run, enum run_state from, c
                       const char *reason);
 void run_enqueue(struct core *core, struct run *run); /* queued: by run_after */
 void run_start(struct core *core, struct run *run);
+void run_make_way(struct core *core, struct run *run, const struct run *earlier);
 void run_check_end(struct core *core, struct run *run);
 void run_end(struct core *core, struct run *run, enum run_state state, const char *reason);
 void run_attempt_stopped(struct core *core, struct run *run); /* one of those told to stop */

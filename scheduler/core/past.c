@@ -143,18 +143,25 @@ bool past_allows(struct core *core, struct task *node)
         past_forget_wait(node);
         return true;
     }
-    if (!node->waits_for_past)
-        run->past_waiting++;
+    if (!node->waits_for_past && run->past_waiting++ == 0)
+        DL_APPEND2(run->entry->past_waiting, run, past_previous, past_next);
     node->waits_for_past = true;
     if (!run->past->is_asking)
         task_tell_waiting(core, node, reason(core, run, index));
     return false;
 }
 
+static void unlist(struct run *run)
+{
+    DL_DELETE2(run->entry->past_waiting, run, past_previous, past_next);
+}
+
 void past_forget_wait(struct task *node)
 {
-    if (node->waits_for_past)
-        node->run->past_waiting--;
+    struct run *run = node->run;
+
+    if (node->waits_for_past && run->past_waiting > 0 && --run->past_waiting == 0)
+        unlist(run);
     node->waits_for_past = false;
 }
 
@@ -231,6 +238,9 @@ void past_free(struct core *core, struct run *run)
 {
     struct past *past = run->past;
 
+    if (run->past_waiting > 0)
+        unlist(run);
+    run->past_waiting = 0;
     while (run->dependents != NULL)
         unlink_previous(run->dependents);
     if (run->is_dated)
@@ -336,6 +346,7 @@ void past_answer(struct core *core, const struct core_want *want, const struct k
     else if (is_known)
         keep_rows(past, known);
     look_again_at_all(core, run);
+    run_check_end(core, run);
 }
 
 const char *past_backfill_error(const struct dag *dag, const struct event_backfill_create *create)

@@ -160,7 +160,10 @@ static const struct option dag_options[] = {
     {.key = "paused_upon_creation", .type = OPTION_BOOL, .fallback = "false",
      .doc = "Whether the DAG is paused when it is first seen."},
     {.key = "max_active_runs", .type = OPTION_INT, .fallback = "16", .min = 1, .max = 100000,
-     .doc = "How many runs go on at once, backfills not counted."},
+     .doc = "How many runs go on at once, backfills not counted. A run that does nothing but wait for "
+            "the run before (depends_on_past) makes way for a queued one of an earlier logical date, "
+            "and is queued again, so that a cleared run and one that waits for it never hold up each "
+            "other."},
     {.key = "max_active_tasks", .type = OPTION_INT, .fallback = "16", .min = 1, .max = 1000000,
      .doc = "How many tasks of one run go on at once."},
     {.key = "fail_fast", .type = OPTION_BOOL, .fallback = "false",
