@@ -270,6 +270,8 @@ void limits_free(struct dag_entry *entry);
 /* past.c */
 bool past_allows(struct core *core, struct task *node); /* else it waits, and is told of */
 void past_forget_wait(struct task *node);
+/* What a task that waits for the run before waits for there now; NULL for any other. */
+const char *past_why(struct core *core, const struct task *node);
 void past_task_ended(struct core *core, const struct task *task);
 void past_run_new(struct run *run);
 void past_free(struct core *core, struct run *run);

@@ -165,6 +165,16 @@ void past_forget_wait(struct task *node)
     node->waits_for_past = false;
 }
 
+const char *past_why(struct core *core, const struct task *node)
+{
+    const struct run *run = node->run;
+
+    if (!node->waits_for_past || run->row.state != RUN_RUNNING || run->past->is_asking)
+        return NULL;
+    uint32_t index = blocker(run, node->index);
+    return index == UINT32_MAX ? NULL : reason(core, run, index);
+}
+
 static void look_again(struct core *core, struct run *run, uint32_t index)
 {
     struct task *node = &run->tasks[index];
