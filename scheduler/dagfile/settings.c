@@ -42,7 +42,8 @@ static const struct option retention_options[] = {
      .doc = "Finished runs that ended longer ago are removed, with their task instances, attempts, "
             "transitions, logs and attempt folders; if not given they are kept for ever. The "
             "newest run of a DAG, the one with its latest logical date and those of unfinished "
-            "backfills always stay."},
+            "backfills always stay. What is as old and only they needed goes too: updates of "
+            "assets, completed backfills, versions of DAG files."},
     {.key = "logs", .type = OPTION_DURATION,
      .doc = "Logs and attempt folders of runs that ended longer ago are removed; if not given they "
             "stay as long as their run."},
