@@ -115,6 +115,13 @@ void change_clear(struct core *core, const struct event *event);
 void change_mark_tasks(struct core *core, const struct event *event);
 void change_mark_run(struct core *core, const struct event *event);
 
+/* change_latest.c: whether a clear takes the run to another version; if so, whether it can, else it
+ * is answered; doing it, which gives the number of instances cleared. */
+bool latest_is_wanted(const struct core *core, const struct event *event,
+                      const struct run_rows *rows);
+bool latest_is_possible(struct core *core, const struct event *event, const struct run_rows *rows);
+int64_t latest_clear(struct core *core, const struct event *event, const struct run_rows *rows);
+
 /* trigger.c */
 void trigger_run(struct core *core, const struct event *event);
 
@@ -368,6 +375,9 @@ bool backfill_has_moved(const struct backfill *backfill, const struct known_run 
 const bool *backfill_keep_tasks(struct core *core, struct run *run, const struct known_run *known);
 
 /* recover.c */
+/* Tasks of a run that begins anew stay as their rows say: those of which `keeps` says so, by place.
+ * They must be over. */
+void run_keep_tasks(struct run *run, const struct task_row *tasks, size_t count, const bool *keeps);
 /* What the templates of the run read of its tasks that have succeeded. */
 void run_restore_outputs(struct run *run, const struct attempt_row *attempts, size_t count);
 void recover(struct core *core); /* after all rows have been restored */

@@ -134,6 +134,7 @@ void run_insert_reset(struct core *core, struct run *run, enum run_state from, c
 
     tell(core, run, DECIDE_RUN_RESET, from, waits != NULL ? waits : reason);
     core->out->items[core->out->count - 1].as.run.keeps = keeps;
+    deadline_arm(core, run);
     run_enqueue(core, run);
 }
 
