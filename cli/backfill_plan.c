@@ -62,58 +62,64 @@ json_t *backfill_read_body(struct remote *remote, struct err *err)
     return body;
 }
 
-/* The plan's pages as one document: intervals one after the other, counts summed. */
-static json_t *read_plan(struct remote *remote, json_t *body, struct err *err)
+static void add_counts(json_t *sums, const json_t *page)
 {
+    const char *action;
+    json_t *count;
+
+    json_object_foreach(json_object_get(page, "counts"), action, count)(void) json_object_set_new(
+        sums, action, json_integer(json_get_int(sums, action, 0) + json_integer_value(count)));
+}
+
+/* Prints the plan's pages as they come. Returns what the first of them says beside its intervals,
+ * with the counts of all; a new reference, NULL with *err. */
+static json_t *print_pages(struct remote *remote, json_t *body, struct err *err)
+{
+    struct table_stream stream = {.columns = plan_columns,
+                                  .column_count = sizeof(plan_columns) / sizeof(plan_columns[0]),
+                                  .format = remote->format,
+                                  .key = "intervals"};
     json_t *plan = NULL;
 
-    for (;;) {
+    for (bool is_last = false; !is_last && !ferror(stdout);) {
         json_t *page =
             client_request(remote->client, "POST", "/api/millrace/v1/backfills/plan", body, err);
         if (page == NULL) {
             json_decref(plan);
             return NULL;
         }
+        table_stream_add(&stream, json_object_get(page, "intervals"));
         const char *next = json_get_string(page, "next", NULL);
-        if (next != NULL)
+        is_last = next == NULL;
+        if (!is_last)
             (void)json_object_set_new(body, "after", json_string(next));
-        bool is_last = next == NULL;
-        if (plan == NULL) {
+        if (plan != NULL)
+            add_counts(json_object_get(plan, "counts"), page);
+        else
             plan = json_incref(page);
-        } else {
-            json_t *counts = json_object_get(plan, "counts");
-            const char *action;
-            json_t *count;
-            (void)json_array_extend(json_object_get(plan, "intervals"),
-                                    json_object_get(page, "intervals"));
-            json_object_foreach(json_object_get(page, "counts"), action, count)(void)
-                json_object_set_new(
-                    counts, action,
-                    json_integer(json_get_int(counts, action, 0) + json_integer_value(count)));
-        }
         json_decref(page);
-        if (is_last)
-            break;
+        (void)json_object_del(plan, "intervals");
+        (void)json_object_del(plan, "next");
     }
-    (void)json_object_del(plan, "next");
+    table_stream_end(&stream, plan);
     return plan;
 }
 
 int backfill_print_plan(struct remote *remote, json_t *body)
 {
     struct err err = {0};
-    json_t *plan = read_plan(remote, body, &err);
+    json_t *plan = print_pages(remote, body, &err);
     const char *action;
     json_t *count;
 
     if (plan == NULL)
         return command_fail(&err);
-    table_print(plan_columns, sizeof(plan_columns) / sizeof(plan_columns[0]),
-                json_object_get(plan, "intervals"), plan, remote->format);
-    fprintf(stderr, "%lld intervals:", (long long)json_get_int(plan, "total_entries", 0));
-    json_object_foreach(json_object_get(plan, "counts"), action, count)
-        fprintf(stderr, " %s %lld,", action, (long long)json_integer_value(count));
-    fprintf(stderr, " nothing was changed\n");
+    if (!ferror(stdout)) { /* else main() tells that nobody takes the output */
+        fprintf(stderr, "%lld intervals:", (long long)json_get_int(plan, "total_entries", 0));
+        json_object_foreach(json_object_get(plan, "counts"), action, count)
+            fprintf(stderr, " %s %lld,", action, (long long)json_integer_value(count));
+        fprintf(stderr, " nothing was changed\n");
+    }
     json_decref(plan);
     return 0;
 }

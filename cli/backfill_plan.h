@@ -26,7 +26,8 @@ struct backfill_options {
  * is the first positional argument; a new reference, NULL with *err. */
 json_t *backfill_read_body(struct remote *remote, struct err *err);
 
-/* Asks for the plan of a body, page by page, and prints it; returns the exit code. */
+/* Asks for the plan of a body and prints it, page by page; returns the exit code. After an error in
+ * between JSON ends in the middle. */
 int backfill_print_plan(struct remote *remote, json_t *body);
 
 #endif

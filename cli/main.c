@@ -71,11 +71,15 @@ static bool wants_help(int argc, char **argv)
 /* Output that could not be written (a full disk, a closed pipe) must not look like success. */
 static int finish(int exit_code)
 {
-    if (fflush(stdout) != 0 && exit_code == 0) {
+    bool was_lost = ferror(stdout) != 0; /* what it was for is not known any more */
+
+    if (fflush(stdout) != 0)
         perror("millrace: writing the output");
-        return err_exit_code(ERR_FAILED);
-    }
-    return exit_code;
+    else if (was_lost)
+        fputs("millrace: the output could not be written\n", stderr);
+    else
+        return exit_code;
+    return exit_code == 0 ? err_exit_code(ERR_FAILED) : exit_code;
 }
 
 int main(int argc, char **argv)

@@ -89,6 +89,7 @@ static int scheduler_main(int argc, char **argv)
     struct settings settings = {0};
     struct err err = {0};
     int64_t parent = 0;
+    bool is_missing = false;
     const struct arg table[] = {
         {"state",  0, ARG_TEXT, &override.state_folder},
         {"dags",   0, ARG_TEXT, &override.dags_folder },
@@ -105,6 +106,11 @@ static int scheduler_main(int argc, char **argv)
         return err_exit_code(ERR_FAILED);
     if (!settings_load(&override, &settings, &err))
         return command_fail(&err);
+    /* `serve` has looked at the folder when it started: what is gone since may come back. */
+    if (parent == 0 && !settings_check_dags_folder(&settings, &is_missing, &err)) {
+        settings_release(&settings);
+        return command_fail(&err);
+    }
     int exit_code = run_daemon(&settings, parent != 0);
     settings_release(&settings);
     return exit_code;

@@ -174,11 +174,17 @@ static void print_banner(struct serve *serve, const char *url)
     (void)read_import_errors(read, &arena, NULL, &page, &errors, &error_count, &error_total, &err);
     for (size_t i = 0; i < dag_count; i++)
         loaded += !dags[i].is_stale;
+    bool is_missing = false;
+    (void)settings_check_dags_folder(serve->settings, &is_missing, &err);
     double seconds = (double)(clock_mono_us() - serve->started_us) / (double)US_PER_SECOND;
     printf("millrace " MILLRACE_VERSION "  ready in %.2f s\n", seconds);
     printf("  Page    %s/        API  %s/api/v2/\n", url, url);
     printf("  State   %s/" STATE_DATABASE "\n", serve->settings->state_folder);
-    printf("  DAGs    %zu loaded from %s", loaded, serve->settings->dags_folder);
+    if (is_missing)
+        printf("  DAGs    none: there is no folder %s yet; it is read once it appears",
+               serve->settings->dags_folder);
+    else
+        printf("  DAGs    %zu loaded from %s", loaded, serve->settings->dags_folder);
     if (error_total > 0)
         printf(", %lld with errors  ->  millrace check %s", (long long)error_total,
                serve->settings->dags_folder);
@@ -188,7 +194,8 @@ static void print_banner(struct serve *serve, const char *url)
     arena_release(&arena);
 }
 
-/* Ready means: the socket is there, and web has written its address. */
+/* Ready means: the socket is there, which comes after the commit of the DAGs that were read, and
+ * web has written its address. */
 static void on_look(uv_timer_t *timer)
 {
     struct serve *serve = timer->data;
@@ -369,9 +376,11 @@ static int serve_run(const struct settings *settings, const struct serve_options
 {
     struct serve serve = {.settings = settings, .started_us = clock_mono_us(), .lock_fd = -1};
     struct err err = {0};
+    bool is_missing = false;
 
     serve.self = spawn_self(&err);
-    bool ok = serve.self != NULL && spawn_worker_init(&serve.worker, settings, &err) &&
+    bool ok = settings_check_dags_folder(settings, &is_missing, &err) && serve.self != NULL &&
+              spawn_worker_init(&serve.worker, settings, &err) &&
               fs_make_folders(settings->state_folder, 0700, &err);
     serve.address_path = fs_join(settings->state_folder, STATE_WEB_ADDRESS);
     serve.socket_path = fs_join(settings->state_folder, STATE_SCHEDULER_SOCKET);

@@ -4,6 +4,7 @@
 #include "base/json.h"
 
 #include <libsmartcols/libsmartcols.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +125,121 @@ void table_print(const struct table_column *columns, size_t column_count, const 
         print_text(columns, column_count, rows);
         return;
     }
+}
+
+/* Characters, as far as none is wider than another. */
+static size_t width_of(const char *text)
+{
+    size_t width = 0;
+
+    for (; *text != '\0'; text++)
+        width += ((unsigned char)*text & 0xC0u) != 0x80u;
+    return width;
+}
+
+static void print_padded(const struct table_stream *stream, size_t column, const char *text)
+{
+    size_t width = width_of(text);
+
+    (void)fputs(text, stdout);
+    if (column + 1 == stream->column_count) {
+        (void)fputc('\n', stdout);
+        return;
+    }
+    do
+        (void)fputc(' ', stdout);
+    while (width++ < stream->widths[column]);
+}
+
+static void measure(struct table_stream *stream, const json_t *rows)
+{
+    struct buf cell = {0};
+    size_t i;
+    const json_t *row;
+
+    for (size_t c = 0; c < stream->column_count; c++) {
+        stream->widths[c] = width_of(stream->columns[c].header);
+        json_array_foreach(rows, i, row)
+        {
+            buf_clear(&cell);
+            add_cell(member(row, stream->columns[c].key), &cell);
+            size_t width = width_of(buf_text(&cell));
+            if (width > stream->widths[c])
+                stream->widths[c] = width;
+        }
+    }
+    buf_release(&cell);
+}
+
+static void add_text(struct table_stream *stream, const json_t *rows)
+{
+    struct buf cell = {0};
+    size_t i;
+    const json_t *row;
+
+    if (!stream->has_begun) {
+        measure(stream, rows);
+        for (size_t c = 0; c < stream->column_count; c++)
+            print_padded(stream, c, stream->columns[c].header);
+    }
+    json_array_foreach(rows, i, row)
+    {
+        for (size_t c = 0; c < stream->column_count; c++) {
+            buf_clear(&cell);
+            add_cell(member(row, stream->columns[c].key), &cell);
+            print_padded(stream, c, buf_text(&cell));
+        }
+    }
+    buf_release(&cell);
+}
+
+static void add_json(struct table_stream *stream, const json_t *rows)
+{
+    size_t i;
+    const json_t *row;
+
+    if (!stream->has_begun)
+        printf("{\n  \"%s\": [", stream->key);
+    json_array_foreach(rows, i, row)
+    {
+        (void)fputs(stream->row_count + i == 0 ? "\n    " : ",\n    ", stdout);
+        (void)json_dumpf(row, stdout, JSON_ENCODE_ANY);
+    }
+}
+
+void table_stream_add(struct table_stream *stream, const json_t *rows)
+{
+    switch (resolve(stream->format)) {
+    case TABLE_JSON:
+        add_json(stream, rows);
+        break;
+    case TABLE_TSV:
+        print_tsv(stream->columns, stream->column_count, rows);
+        break;
+    case TABLE_TEXT:
+    case TABLE_AUTO:
+        add_text(stream, rows);
+        break;
+    }
+    stream->has_begun = true;
+    stream->row_count += json_array_size(rows);
+    (void)fflush(stdout);
+}
+
+void table_stream_end(const struct table_stream *stream, const json_t *rest)
+{
+    const char *key;
+    json_t *value;
+
+    if (resolve(stream->format) != TABLE_JSON)
+        return;
+    (void)fputs(stream->row_count == 0 ? "]" : "\n  ]", stdout);
+    json_object_foreach((json_t *)(uintptr_t)rest, key, value)
+    {
+        printf(",\n  \"%s\": ", key);
+        (void)json_dumpf(value, stdout, JSON_ENCODE_ANY);
+    }
+    (void)fputs("\n}\n", stdout);
 }
 
 void table_print_object(const struct table_column *fields, size_t field_count, const json_t *object,

@@ -73,7 +73,6 @@ struct scheduler {
     bool has_ended;
     struct err why; /* it has ended */
     bool is_open;   /* scheduler_open() is through: the owner is told of the end */
-    bool listen_failed;
     bool has_handles;
 };
 

@@ -176,31 +176,31 @@ static void on_connection(uv_stream_t *listener, int status)
     }
 }
 
-struct peers *peers_open(struct scheduler *scheduler, struct err *err)
+struct peers *peers_open(struct scheduler *scheduler)
 {
     struct peers *peers = mem_alloc(sizeof(*peers));
 
     peers->scheduler = scheduler;
     peers->path = fs_join(scheduler->settings->state_folder, STATE_SCHEDULER_SOCKET);
-    int fd = unixsock_bind(peers->path, err);
-    if (fd < 0) {
-        peers_free(peers);
-        return NULL;
-    }
     (void)uv_pipe_init(scheduler->loop, &peers->listener, 0);
     peers->listener.data = peers;
     handle_opened(scheduler);
+    return peers;
+}
+
+bool peers_listen(struct peers *peers, struct err *err)
+{
+    int fd = unixsock_bind(peers->path, err);
+
+    if (fd < 0)
+        return false;
     int status = uv_pipe_open(&peers->listener, fd);
     if (status != 0)
         (void)close(fd);
     else
         status = uv_listen((uv_stream_t *)&peers->listener, BACKLOG, on_connection);
-    if (status != 0) {
-        /* The caller closes what is open, this listener among it. */
-        err_set(err, ERR_IO, "listen on %s: %s", peers->path, uv_strerror(status));
-        scheduler->listen_failed = true;
-    }
-    return peers;
+    return status == 0 ||
+           err_set(err, ERR_IO, "listen on %s: %s", peers->path, uv_strerror(status));
 }
 
 static void on_listener_closed(uv_handle_t *handle)

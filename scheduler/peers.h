@@ -6,7 +6,11 @@
 #include "base/wire.h"
 #include "scheduler/loop.h"
 
-struct peers *peers_open(struct scheduler *scheduler, struct err *err);
+struct peers *peers_open(struct scheduler *scheduler);
+
+/* Makes the socket: once what was recovered and loaded is committed, so that whoever finds it there
+ * finds that too. */
+bool peers_listen(struct peers *peers, struct err *err);
 
 /* Closes the listener and all connections; peers_free() once the handles are closed. */
 void peers_close(struct peers *peers);

@@ -44,6 +44,7 @@ static bool open_parts(struct scheduler *scheduler, struct dag *only, struct err
         scheduler->watch = watch_open(scheduler);
     if (only == NULL)
         scheduler->retention = retention_open(scheduler);
+    scheduler->peers = peers_open(scheduler);
     if (!scheduler_recover(scheduler, err))
         return false;
     put_pools(scheduler);
@@ -53,8 +54,7 @@ static bool open_parts(struct scheduler *scheduler, struct dag *only, struct err
     } else {
         watch_begin(scheduler->watch);
     }
-    scheduler->peers = peers_open(scheduler, err);
-    return scheduler->peers != NULL && !scheduler->listen_failed;
+    return true;
 }
 
 static void close_parts(struct scheduler *scheduler)
@@ -90,6 +90,8 @@ struct scheduler *scheduler_open(uv_loop_t *loop, const struct scheduler_options
         ok = !scheduler->has_ended;
         if (!ok)
             *err = scheduler->why;
+        else
+            ok = peers_listen(scheduler->peers, err);
     }
     if (!ok) {
         scheduler->has_ended = true;

@@ -57,6 +57,7 @@ struct watch {
     struct file_mark zones; /* of tzdata, when the DAGs were read */
     bool is_waiting;        /* some file has not settled yet */
     bool is_soon;           /* a change was seen: the timer is short already */
+    bool is_missing;        /* the folder is not there */
 };
 
 static void scan(struct watch *watch);
@@ -122,6 +123,24 @@ static void watch_folder(struct watch *watch, const char *path)
     if (status != 0)
         log_warn("watch_failed", "folder=\"%s\" error=\"%s\" rescan_s=%d", path,
                  uv_strerror(status), RESCAN_MS / 1000);
+}
+
+/* While the DAG folder is not there, the one above it tells when it appears. */
+static void expect_folder(struct watch *watch)
+{
+    const char *folder = folder_of(watch);
+    size_t len = strlen(folder);
+
+    while (len > 1 && folder[len - 1] == '/')
+        len--;
+    while (len > 1 && folder[len - 1] != '/')
+        len--;
+    char *above = mem_dup(folder, len);
+    if (!watch->is_missing)
+        log_warn("dag_folder_missing", "folder=\"%s\" waiting=\"until it appears\"", folder);
+    watch->is_missing = true;
+    watch_folder(watch, above);
+    free(above);
 }
 
 static void drop_folders(struct watch *watch, bool all)
@@ -355,6 +374,10 @@ static void scan(struct watch *watch)
         return;
     }
     look_at_zones(watch);
+    if (list.folder_count == 0)
+        expect_folder(watch);
+    else
+        watch->is_missing = false;
     for (size_t i = 0; i < list.folder_count; i++)
         watch_folder(watch, list.folders[i]);
     drop_folders(watch, false);

@@ -2,7 +2,8 @@
  *
  * Changes are noticed by inotify and by a look every 30 seconds. A file is read once size and time
  * have stayed the same for a while, so that a half-written one is never taken for a DAG. A broken
- * edit keeps the last good version and leaves an import error. */
+ * edit keeps the last good version and leaves an import error. A folder that is not there holds no
+ * DAGs until it appears. */
 #ifndef MILLRACE_SCHEDULER_WATCH_H
 #define MILLRACE_SCHEDULER_WATCH_H
 

@@ -23,12 +23,20 @@ const struct task_row *explain_find(const struct explain *all, const char *task_
     return NULL;
 }
 
+/* depends_on_past: nothing in its own run gives a task that has not begun such a reason. */
+static bool waits_for_past(const struct explain *all, const struct task_row *row)
+{
+    return all->run.run.state == RUN_RUNNING && row->state == TASK_NONE && row->reason != NULL &&
+           (str_starts(str_from(row->reason), STR("waiting_for: ")) ||
+            str_starts(str_from(row->reason), STR("depends_on_past: ")));
+}
+
 bool explain_needs_now(const struct explain *all)
 {
     bool needs = all->run.run.state == RUN_QUEUED;
 
     for (size_t i = 0; !needs && i < all->task_count; i++)
-        needs = all->tasks[i].state == TASK_SCHEDULED;
+        needs = all->tasks[i].state == TASK_SCHEDULED || waits_for_past(all, &all->tasks[i]);
     return needs && !run_state_is_final(all->run.run.state);
 }
 
@@ -41,14 +49,14 @@ static const char *run_reason(const struct explain *all)
     return json_is_string(now) ? json_string_value(now) : all->run.run.reason;
 }
 
-/* What the scheduler says of a ready task, else what its row says. */
+/* What the scheduler says of a task that waits, else what its row says. */
 static const char *task_reason(const struct explain *all, const struct task_row *row)
 {
     const json_t *tasks = json_object_get(all->now, "tasks");
     size_t i;
     const json_t *task;
 
-    if (row->state != TASK_SCHEDULED)
+    if (row->state != TASK_SCHEDULED && !waits_for_past(all, row))
         return row->reason;
     json_array_foreach(tasks, i, task)
     {
@@ -113,6 +121,19 @@ static void wait_task(struct jw *w, const struct explain *all, const struct task
     buf_release(&what);
 }
 
+static void wait_past(struct jw *w, const struct explain *all, const struct task_row *row)
+{
+    const char *what = task_reason(all, row);
+    bool is_lost = str_starts(str_from(what), STR("depends_on_past: "));
+
+    write_wait(w,
+               &(struct explain_wait){.kind = "past",
+                                      .what = what,
+                                      .since_us = since(all, row),
+                                      .unblocked_by = is_lost ? "clearing or marking it in that run"
+                                                              : "its end in that run"});
+}
+
 /* The upstream instances that have not ended, or with `unfinished` all of the run that began. */
 static void wait_upstreams(struct jw *w, const struct explain *all, const struct dag_task *spec)
 {
@@ -142,6 +163,8 @@ static void wait_none(struct jw *w, const struct explain *all, const struct task
             .since_us = since(all, NULL),
             .unblocked_by = "queueing the run again (millrace runs mark DAG RUN queued)"};
         write_wait(w, &wait);
+    } else if (waits_for_past(all, row)) {
+        wait_past(w, all, row);
     } else if (spec != NULL) {
         wait_upstreams(w, all, spec);
     }
@@ -195,9 +218,13 @@ static void write_run_waits(struct jw *w, const struct explain *all)
         wait_reason(w, run_reason(all), since(all, NULL), 0);
     for (size_t i = 0; state == RUN_RUNNING && i < all->task_count && count < WAITS_MAX; i++) {
         const struct task_row *row = &all->tasks[i];
-        if (row->state == TASK_NONE || task_state_is_final(row->state))
+        bool is_held = waits_for_past(all, row);
+        if ((row->state == TASK_NONE && !is_held) || task_state_is_final(row->state))
             continue;
-        wait_task(w, all, row, "task");
+        if (is_held)
+            wait_past(w, all, row);
+        else
+            wait_task(w, all, row, "task");
         count++;
     }
     jw_end_array(w);

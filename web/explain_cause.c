@@ -15,6 +15,7 @@ static const struct {
     {"waiting_for: retry",        "time",      "the time of the next try"                                  },
     {"waiting_for:",              "condition", "what the sensor waits for"                                 },
     {"max_active_runs",           "limit",     "the end of a running run, or a higher max_active_runs"     },
+    {"made_way_for:",             "limit",     "the end of the earlier run that has its place"             },
     {"max_active_tasks",          "limit",     "the end of a task of the run, or a higher max_active_tasks"},
     {"max_active_tis_per_dagrun", "limit",     "the end of an instance of the task in this run"            },
     {"max_active_tis_per_dag",    "limit",     "the end of an instance of the task in any run"             },

@@ -143,7 +143,7 @@ struct event_change {
     size_t run_count;
     struct task_choice tasks;   /* of CLEAR and MARK_TASKS */
     bool keep_runs;             /* CLEAR: runs that are over stay so */
-    bool on_latest_version;     /* CLEAR: a whole run, by the DAG's current version */
+    bool on_latest_version;     /* CLEAR: a run that is over, by the DAG's current version */
     bool is_forced;             /* CLEAR: no unchanged output stands for the work */
     bool refuse_running;        /* CLEAR: a conflict if one of the tasks is running */
     enum task_state task_state; /* MARK_TASKS: success, failed or skipped */

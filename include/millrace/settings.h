@@ -26,6 +26,7 @@ struct settings {
     const char *base_folder;    /* absolute: the folder of millrace.yaml, else the working folder */
     const char *state_folder;   /* absolute: .millrace beside it unless --state or MILLRACE_STATE */
     const char *dags_folder;    /* absolute */
+    bool is_dags_folder_given;  /* by millrace.yaml or --dags; else dags beside millrace.yaml */
     const char *host;           /* "127.0.0.1"; other than loopback is refused */
     int64_t port;               /* 8080 */
     int64_t worker_slots;       /* attempts at once; default: the number of processors */
@@ -49,5 +50,10 @@ struct settings_override {
 bool settings_load(const struct settings_override *override, struct settings *ret_settings,
                    struct err *err);
 void settings_release(struct settings *settings);
+
+/* Whether the DAG folder can be read. One that was named must be there (ERR_INVALID, with what to
+ * do); the default one may appear later, and `*ret_is_missing` says that it is not there yet. */
+bool settings_check_dags_folder(const struct settings *settings, bool *ret_is_missing,
+                                struct err *err);
 
 #endif

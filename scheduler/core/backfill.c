@@ -31,7 +31,7 @@ struct backfill *backfill_add(struct core *core, struct dag_entry *entry,
     backfill->row.tasks = arena_strdup(&backfill->arena, row->tasks);
     backfill->row.pause_reason = arena_strdup(&backfill->arena, row->pause_reason);
     backfill->entry = entry;
-    backfill->queued.before = run_is_before;
+    run_queue_init(&backfill->queue);
     backfill->lookahead = 1;
     if (row->completed_at_us == 0)
         entry->backfill = backfill;
@@ -42,7 +42,7 @@ struct backfill *backfill_add(struct core *core, struct dag_entry *entry,
 void backfill_free(struct core *core, struct backfill *backfill)
 {
     HASH_DEL(core->backfills, backfill);
-    heap_release(&backfill->queued);
+    run_queue_release(&backfill->queue);
     arena_release(&backfill->arena);
     free(backfill);
 }
@@ -134,15 +134,21 @@ void backfill_schedule_changed(struct core *core, struct backfill *backfill)
     backfill_retire_if_over(core, backfill);
 }
 
+static struct run *next_to_start(struct core *core, struct backfill *backfill)
+{
+    if (backfill->row.is_paused)
+        return NULL;
+    return run_queue_next(core, backfill->entry, backfill,
+                          backfill->row.max_active_runs - backfill->running_runs);
+}
+
 void backfill_start_runs(struct core *core, struct backfill *backfill)
 {
     if (backfill->is_starting)
         return;
     backfill->is_starting = true;
-    while (backfill->queued.count > 0 && !backfill->row.is_paused &&
-           backfill->running_runs < backfill->row.max_active_runs) {
-        struct run *run = HEAP_ENTRY(heap_top(&backfill->queued), struct run, queued);
-        heap_remove(&backfill->queued, &run->queued);
+    for (struct run *run = NULL; (run = next_to_start(core, backfill)) != NULL;) {
+        run_queue_remove(run);
         run_start(core, run);
     }
     backfill->is_starting = false;
@@ -170,7 +176,7 @@ void backfill_run_ended(struct core *core, struct backfill *backfill, const stru
         row->failed++;
     pace(core, row);
     if (state == RUN_FAILED && row->on_failure == ON_FAILURE_STOP && !row->is_paused &&
-        row->completed_at_us == 0 && (has_work(backfill) || backfill->queued.count > 0)) {
+        row->completed_at_us == 0 && (has_work(backfill) || backfill->queue.turns.count > 0)) {
         row->is_paused = true;
         row->pause_reason =
             arena_printf(&backfill->arena, "on_failure: stop after run %s", run->row.run_id);

@@ -124,14 +124,14 @@ static void cancel(struct core *core, struct backfill *backfill)
     backfill->row.cursor_us = backfill->row.retry_before_us = 0;
     backfill->row.completed_at_us = core->now_us;
     backfill_check_complete(core, backfill);
-    if (backfill->queued.count == 0) {
+    if (backfill->queue.turns.count == 0) {
         backfill_tell(core, backfill, DECIDE_BACKFILL);
         backfill_retire_if_over(core, backfill);
         return;
     }
-    while (backfill->queued.count > 0) {
-        struct run *run = HEAP_ENTRY(heap_top(&backfill->queued), struct run, queued);
-        heap_remove(&backfill->queued, &run->queued);
+    while (backfill->queue.turns.count > 0) {
+        struct run *run = HEAP_ENTRY(heap_top(&backfill->queue.turns), struct run, queued);
+        run_queue_remove(run);
         run_end(core, run, RUN_FAILED, "backfill_cancelled");
     }
 }

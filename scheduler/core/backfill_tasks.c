@@ -186,28 +186,6 @@ bool backfill_has_moved(const struct backfill *backfill, const struct known_run 
     return moved;
 }
 
-static void keep_task(struct task *task, const struct task_row *old)
-{
-    struct run *run = task->run;
-    struct mapping *mapping = task_node(task)->mapping;
-
-    task->state = old->state;
-    task->try_number = old->try_number;
-    task->max_tries = old->max_tries;
-    task->scheduled_at_us = old->scheduled_at_us;
-    task->queued_at_us = old->queued_at_us;
-    task->started_at_us = old->started_at_us;
-    task->ended_at_us = old->ended_at_us;
-    run->waiting--;
-    run->unfinished--;
-    if (mapping != NULL)
-        mapping->waiting--;
-    if (old->state == TASK_REMOVED)
-        task_count_removed(task, true);
-    if (task_state_is_failed(task->state) && run->failed_leaf == NULL && task_counts_for_run(task))
-        run->failed_leaf = task;
-}
-
 /* A finished run may have tasks that never came to anything: they are not kept. */
 static void find_kept(const struct run *run, const struct known_run *known, bool *keeps)
 {
@@ -229,16 +207,7 @@ const bool *backfill_keep_tasks(struct core *core, struct run *run, const struct
         return NULL;
     bool *keeps = arena_alloc_array(&core->out->arena, run->dag->task_count, sizeof(*keeps));
     find_kept(run, known, keeps);
-    for (size_t i = 0; i < known->task_count; i++) {
-        const struct task_row *old = &known->tasks[i];
-        if (old->task >= run->dag->task_count || !keeps[old->task])
-            continue;
-        struct task *task = &run->tasks[old->task];
-        if (old->map_index >= 0)
-            task = mapping_restore(task, (uint32_t)old->map_index);
-        if (task != NULL)
-            keep_task(task, old);
-    }
+    run_keep_tasks(run, known->tasks, known->task_count, keeps);
     run_restore_outputs(run, known->attempts, known->attempt_count);
     return keeps;
 }

@@ -66,56 +66,6 @@ static bool is_concerned(const struct core *core, const struct run_rows *rows,
     return found;
 }
 
-/* Whether the run is to change to the DAG's current version, which only a whole run can that is
- * over: what has ended under the old one may not be there any more. */
-static bool takes_latest(const struct core *core, const struct event *event,
-                         const struct run_rows *rows)
-{
-    const struct dag_entry *entry = dags_find(core, event->as.change.dag_id);
-
-    return event->as.change.on_latest_version && rows->row.version_id != entry->row.version_id;
-}
-
-static bool may_take_latest(struct core *core, const struct event *event,
-                            const struct run_rows *rows)
-{
-    const struct event_change *change = &event->as.change;
-    const struct dag_entry *entry = dags_find(core, change->dag_id);
-
-    if (entry->current != NULL && change->tasks.names == NULL && !change->tasks.only_failed &&
-        !change->tasks.only_running && !change->keep_runs && run_state_is_final(rows->row.state) &&
-        runs_find(core, rows->row.id) == NULL)
-        return true;
-    reply_error(core, event, ERR_CONFLICT,
-                "run %s began with another version of %s: only a whole run that is over can be "
-                "cleared with run_on_latest_version",
-                rows->row.run_id, change->dag_id);
-    return false;
-}
-
-/* The whole run begins anew, by the DAG's current version. */
-static int64_t reset_run(struct core *core, const struct event *event, const struct run_rows *rows)
-{
-    struct dag_entry *entry = dags_find(core, rows->row.dag_id);
-    struct run_row row = rows->row;
-
-    row.version_id = entry->row.version_id;
-    row.state = RUN_QUEUED;
-    row.queued_at_us = core->now_us;
-    row.started_at_us = row.ended_at_us = 0;
-    row.doom = NULL;
-    row.clear_number++;
-    row.backfill_id = 0;
-    row.is_forced = event->as.change.is_forced;
-    if (event->as.change.note != NULL)
-        row.note = event->as.change.note;
-    struct run *run = run_new(core, entry, entry->current, &row);
-    run->row.deadlines_missed = deadlines_kept(run);
-    run_continue_tries(run, rows->tasks, rows->task_count, rows->attempts, rows->attempt_count);
-    run_insert(core, run, DECIDE_RUN_RESET, rows->row.state);
-    return (int64_t)rows->task_count;
-}
-
 /* What stands against every change: no runs, or one whose version can't be read. */
 static bool is_possible(struct core *core, const struct event *event)
 {
@@ -139,8 +89,8 @@ static bool is_possible(struct core *core, const struct event *event)
                         run->row.run_id, run->row.doom);
             return false;
         }
-        if (takes_latest(core, event, &change->runs[i])) {
-            if (!may_take_latest(core, event, &change->runs[i]))
+        if (latest_is_wanted(core, event, &change->runs[i])) {
+            if (!latest_is_possible(core, event, &change->runs[i]))
                 return false;
             continue;
         }
@@ -266,8 +216,8 @@ void change_clear(struct core *core, const struct event *event)
         return;
     const struct hold hold = hold_starts(core, event);
     for (size_t i = 0; i < change->run_count; i++)
-        if (takes_latest(core, event, &change->runs[i]))
-            count += reset_run(core, event, &change->runs[i]);
+        if (latest_is_wanted(core, event, &change->runs[i]))
+            count += latest_clear(core, event, &change->runs[i]);
         else if (is_concerned(core, &change->runs[i], event))
             count += clear_run(core, revive(core, &change->runs[i]), event);
     release_starts(core, &hold);

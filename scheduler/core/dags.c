@@ -21,7 +21,7 @@ struct dag_entry *dags_add(struct core *core, const char *dag_id)
     struct dag_entry *entry = mem_alloc(sizeof(*entry));
 
     entry->row.dag_id = arena_strdup(&entry->arena, dag_id);
-    entry->queued.before = run_is_before;
+    run_queue_init(&entry->queue);
     HASH_ADD_KEYPTR(hh, core->dags, entry->row.dag_id, strlen(entry->row.dag_id), entry);
     return entry;
 }
@@ -30,7 +30,7 @@ void dags_free(struct core *core, struct dag_entry *entry)
 {
     HASH_DEL(core->dags, entry);
     assets_release(core, entry);
-    heap_release(&entry->queued);
+    run_queue_release(&entry->queue);
     dag_unref(entry->current);
     arena_release(&entry->arena);
     free(entry->pause_reason);
@@ -107,18 +107,25 @@ void dags_touch(struct core *core, struct dag_entry *entry)
         timer_arm(core, &core->dag_timers, &entry->timer, entry->row.next_end_us);
 }
 
+static struct run *next_to_start(struct core *core, struct dag_entry *entry)
+{
+    int64_t room = INT64_MAX;
+
+    /* Without schedules (millrace run) a run is an order given now: a pause does not hold it. */
+    if (entry->row.is_paused && core->schedules && !PLANTED(DAG_PAUSE_IGNORED))
+        return NULL;
+    if (entry->current != NULL && !PLANTED(MAX_ACTIVE_RUNS_IGNORED))
+        room = entry->current->max_active_runs - entry->running_runs;
+    return run_queue_next(core, entry, NULL, room);
+}
+
 void dags_start_runs(struct core *core, struct dag_entry *entry)
 {
     if (entry->is_starting)
         return; /* a run without tasks ended at once: the loop below goes on */
     entry->is_starting = true;
-    /* Without schedules (millrace run) a run is an order given now: a pause does not hold it. */
-    while (entry->queued.count > 0 &&
-           (!entry->row.is_paused || !core->schedules || PLANTED(DAG_PAUSE_IGNORED)) &&
-           (entry->current == NULL || PLANTED(MAX_ACTIVE_RUNS_IGNORED) ||
-            entry->running_runs < entry->current->max_active_runs)) {
-        struct run *run = HEAP_ENTRY(heap_top(&entry->queued), struct run, queued);
-        heap_remove(&entry->queued, &run->queued);
+    for (struct run *run = NULL; (run = next_to_start(core, entry)) != NULL;) {
+        run_queue_remove(run);
         run_start(core, run);
     }
     entry->is_starting = false;

@@ -202,14 +202,17 @@ struct run {
     uint32_t stopping; /* attempts told to stop: the run stays in memory until they have ended */
     struct ready_queue **queues;
     size_t queue_count;
-    struct past *past;       /* NULL = nobody has asked */
-    struct past *dependents; /* of later runs */
-    uint32_t past_waiting;   /* tasks that wait for the run before */
-    bool is_dated;           /* on entry->dated */
+    struct past *past;         /* NULL = nobody has asked */
+    struct past *dependents;   /* of later runs */
+    uint32_t past_waiting;     /* tasks that wait for the run before */
+    struct run *past_previous; /* on entry->past_waiting, while there are such tasks */
+    struct run *past_next;
+    bool is_dated; /* on entry->dated */
     struct run *dated_previous;
     struct run *dated_next;
     struct task_lot **lots;   /* one per task, those without limit NULL; NULL = none so far */
     struct heap_node queued;  /* among the runs that may start, of its DAG or backfill */
+    struct heap_node by_date; /* among those of them with a logical date */
     struct timer timer;       /* queued: TIMER_RUN; running: TIMER_RUN_TIMEOUT */
     json_t *conf;             /* parsed when first needed */
     bool is_forgotten;        /* over, and to be freed with the turn's decisions */
@@ -252,6 +255,12 @@ struct asset_batch {
     UT_hash_handle hh; /* by partition */
 };
 
+/* Runs that wait for a place, of a DAG or of a backfill. */
+struct run_queue {
+    struct heap turns; /* in the order in which they start */
+    struct heap dates; /* those with a logical date, by it */
+};
+
 struct dag_entry {
     struct dag_row row; /* strings live in the arena or in `current` */
     struct arena arena;
@@ -259,9 +268,10 @@ struct dag_entry {
     struct dag *current;
     int64_t live_runs;          /* queued or running, without those of backfills */
     int64_t running_runs;       /* of these */
-    struct heap queued;         /* runs that may start */
+    struct run_queue queue;     /* runs that may start */
     struct task_limit *limits;  /* of its tasks */
     struct run *dated;          /* live runs with a logical date, where tasks depend on past */
+    struct run *past_waiting;   /* of these and its backfills', those with tasks that wait for it */
     bool is_starting;           /* within dags_start_runs() */
     struct backfill *backfill;  /* the one that is not completed, or NULL */
     struct asset_reader *reads; /* one per asset of its schedule, an array */
@@ -286,7 +296,7 @@ struct backfill {
     struct dag_entry *entry;
     int64_t live_runs;
     int64_t running_runs;
-    struct heap queued;
+    struct run_queue queue;
     bool is_starting; /* within backfill_start_runs() */
     bool is_retired;  /* over, and to be freed with the turn's decisions */
     size_t lookahead; /* intervals to ask for at once; grows while all are skipped */

@@ -47,8 +47,16 @@ void asset_batches_convert(struct core *core, struct dag_entry *entry,
 void assets_touch(struct core *core, struct dag_entry *entry); /* it may have room for runs now */
 void assets_make_runs(struct core *core); /* at the end of a step, as far as there is room */
 
+/* run_queue.c */
+void run_queue_init(struct run_queue *queue);
+void run_queue_release(struct run_queue *queue);
+void run_queue_add(struct run *run);
+void run_queue_remove(struct run *run);
+/* The run whose turn it is, or NULL; with room for none, one that others have made way for. */
+struct run *run_queue_next(struct core *core, struct dag_entry *entry, struct backfill *backfill,
+                           int64_t room);
+
 /* run.c */
-bool run_is_before(const struct heap_node *a, const struct heap_node *b);
 struct run *run_new(struct core *core, struct dag_entry *entry, struct dag *version,
                     const struct run_row *row);
 /* Tells of a new or reset run, which then starts or waits. */
@@ -58,6 +66,7 @@ void run_insert_reset(struct core *core, struct run *run, enum run_state from, c
                       const char *reason);
 void run_enqueue(struct core *core, struct run *run); /* queued: by run_after */
 void run_start(struct core *core, struct run *run);
+void run_make_way(struct core *core, struct run *run, const struct run *earlier);
 void run_check_end(struct core *core, struct run *run);
 void run_end(struct core *core, struct run *run, enum run_state state, const char *reason);
 void run_attempt_stopped(struct core *core, struct run *run); /* one of those told to stop */
@@ -105,6 +114,13 @@ void why_answer(struct core *core, const struct event *event);
 void change_clear(struct core *core, const struct event *event);
 void change_mark_tasks(struct core *core, const struct event *event);
 void change_mark_run(struct core *core, const struct event *event);
+
+/* change_latest.c: whether a clear takes the run to another version; if so, whether it can, else it
+ * is answered; doing it, which gives the number of instances cleared. */
+bool latest_is_wanted(const struct core *core, const struct event *event,
+                      const struct run_rows *rows);
+bool latest_is_possible(struct core *core, const struct event *event, const struct run_rows *rows);
+int64_t latest_clear(struct core *core, const struct event *event, const struct run_rows *rows);
 
 /* trigger.c */
 void trigger_run(struct core *core, const struct event *event);
@@ -261,6 +277,8 @@ void limits_free(struct dag_entry *entry);
 /* past.c */
 bool past_allows(struct core *core, struct task *node); /* else it waits, and is told of */
 void past_forget_wait(struct task *node);
+/* What a task that waits for the run before waits for there now; NULL for any other. */
+const char *past_why(struct core *core, const struct task *node);
 void past_task_ended(struct core *core, const struct task *task);
 void past_run_new(struct run *run);
 void past_free(struct core *core, struct run *run);
@@ -357,6 +375,9 @@ bool backfill_has_moved(const struct backfill *backfill, const struct known_run 
 const bool *backfill_keep_tasks(struct core *core, struct run *run, const struct known_run *known);
 
 /* recover.c */
+/* Tasks of a run that begins anew stay as their rows say: those of which `keeps` says so, by place.
+ * They must be over. */
+void run_keep_tasks(struct run *run, const struct task_row *tasks, size_t count, const bool *keeps);
 /* What the templates of the run read of its tasks that have succeeded. */
 void run_restore_outputs(struct run *run, const struct attempt_row *attempts, size_t count);
 void recover(struct core *core); /* after all rows have been restored */

@@ -143,19 +143,36 @@ bool past_allows(struct core *core, struct task *node)
         past_forget_wait(node);
         return true;
     }
-    if (!node->waits_for_past)
-        run->past_waiting++;
+    if (!node->waits_for_past && run->past_waiting++ == 0)
+        DL_APPEND2(run->entry->past_waiting, run, past_previous, past_next);
     node->waits_for_past = true;
     if (!run->past->is_asking)
         task_tell_waiting(core, node, reason(core, run, index));
     return false;
 }
 
+static void unlist(struct run *run)
+{
+    DL_DELETE2(run->entry->past_waiting, run, past_previous, past_next);
+}
+
 void past_forget_wait(struct task *node)
 {
-    if (node->waits_for_past)
-        node->run->past_waiting--;
+    struct run *run = node->run;
+
+    if (node->waits_for_past && run->past_waiting > 0 && --run->past_waiting == 0)
+        unlist(run);
     node->waits_for_past = false;
+}
+
+const char *past_why(struct core *core, const struct task *node)
+{
+    const struct run *run = node->run;
+
+    if (!node->waits_for_past || run->row.state != RUN_RUNNING || run->past->is_asking)
+        return NULL;
+    uint32_t index = blocker(run, node->index);
+    return index == UINT32_MAX ? NULL : reason(core, run, index);
 }
 
 static void look_again(struct core *core, struct run *run, uint32_t index)
@@ -231,6 +248,9 @@ void past_free(struct core *core, struct run *run)
 {
     struct past *past = run->past;
 
+    if (run->past_waiting > 0)
+        unlist(run);
+    run->past_waiting = 0;
     while (run->dependents != NULL)
         unlink_previous(run->dependents);
     if (run->is_dated)
@@ -336,6 +356,7 @@ void past_answer(struct core *core, const struct core_want *want, const struct k
     else if (is_known)
         keep_rows(past, known);
     look_again_at_all(core, run);
+    run_check_end(core, run);
 }
 
 const char *past_backfill_error(const struct dag *dag, const struct event_backfill_create *create)

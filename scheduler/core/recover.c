@@ -206,6 +206,44 @@ static void restore_task(struct core *core, struct task *task, const struct task
     }
 }
 
+static void keep_task(struct task *task, const struct task_row *old)
+{
+    struct run *run = task->run;
+    struct mapping *mapping = task_node(task)->mapping;
+
+    task->state = old->state;
+    task->try_number = old->try_number;
+    task->max_tries = old->max_tries;
+    task->scheduled_at_us = old->scheduled_at_us;
+    task->queued_at_us = old->queued_at_us;
+    task->started_at_us = old->started_at_us;
+    task->ended_at_us = old->ended_at_us;
+    run->waiting--;
+    run->unfinished--;
+    if (mapping != NULL)
+        mapping->waiting--;
+    if (!task_node(task)->is_outside)
+        tally_spread(task, old->state, 1);
+    if (old->state == TASK_REMOVED)
+        task_count_removed(task, true);
+    if (task_state_is_failed(task->state) && run->failed_leaf == NULL && task_counts_for_run(task))
+        run->failed_leaf = task;
+}
+
+void run_keep_tasks(struct run *run, const struct task_row *tasks, size_t count, const bool *keeps)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct task_row *old = &tasks[i];
+        if (old->task >= run->dag->task_count || !keeps[old->task])
+            continue;
+        struct task *task = &run->tasks[old->task];
+        if (old->map_index >= 0)
+            task = mapping_restore(task, (uint32_t)old->map_index);
+        if (task != NULL)
+            keep_task(task, old);
+    }
+}
+
 /* Only the try that a task has ended with counts, if it was made in this pass and not told to stop.
  */
 void run_restore_outputs(struct run *run, const struct attempt_row *attempts, size_t count)

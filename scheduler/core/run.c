@@ -12,18 +12,6 @@ int64_t run_sort_date(const struct run *run)
     return run->row.logical_date_us != 0 ? run->row.logical_date_us : run->row.run_after_us;
 }
 
-/* Runs of a DAG start in the order of their due times; those of a backfill in the order in which
- * they were made, which is the backfill's own. */
-bool run_is_before(const struct heap_node *a, const struct heap_node *b)
-{
-    const struct run *x = HEAP_ENTRY_CONST(a, struct run, queued);
-    const struct run *y = HEAP_ENTRY_CONST(b, struct run, queued);
-
-    if (x->backfill == NULL && x->row.run_after_us != y->row.run_after_us)
-        return x->row.run_after_us < y->row.run_after_us;
-    return x->row.id < y->row.id;
-}
-
 static void init_tasks(struct run *run)
 {
     uint32_t count = run->dag->task_count;
@@ -150,6 +138,15 @@ void run_insert_reset(struct core *core, struct run *run, enum run_state from, c
     run_enqueue(core, run);
 }
 
+/* Those that wait for a place where this run has, or wants, one. */
+static void start_next(struct core *core, const struct run *run)
+{
+    if (run->backfill != NULL)
+        backfill_start_runs(core, run->backfill);
+    else
+        dags_start_runs(core, run->entry);
+}
+
 void run_enqueue(struct core *core, struct run *run)
 {
     assert(run->row.state == RUN_QUEUED);
@@ -158,11 +155,8 @@ void run_enqueue(struct core *core, struct run *run)
         timer_arm(core, &core->timers, &run->timer, run->row.run_after_us);
         return;
     }
-    heap_push(run->backfill != NULL ? &run->backfill->queued : &run->entry->queued, &run->queued);
-    if (run->backfill != NULL)
-        backfill_start_runs(core, run->backfill);
-    else
-        dags_start_runs(core, run->entry);
+    run_queue_add(run);
+    start_next(core, run);
 }
 
 /* The one place where a run's state changes. */
@@ -175,8 +169,8 @@ static void move(struct core *core, struct run *run, enum run_state to, const ch
     assert(run_state_edge_is_legal(from, to));
     run->row.state = to;
     if (to == RUN_SUCCESS)
-        run->row.doom = NULL; /* somebody marked it */
-    if (to == RUN_QUEUED) {   /* it is cleared */
+        run->row.doom = NULL;                           /* somebody marked it */
+    if (to == RUN_QUEUED && run_state_is_final(from)) { /* it is cleared */
         run->row.doom = NULL;
         run->row.deadlines_missed = PLANTED(DEADLINE_AGAIN) ? 0 : deadlines_kept(run);
     }
@@ -186,9 +180,17 @@ static void move(struct core *core, struct run *run, enum run_state to, const ch
         timer_disarm(&core->timers, &run->deadline);
         callbacks_of_run(
             core, run, to == RUN_SUCCESS ? CALLBACK_EVENT_SUCCESS : CALLBACK_EVENT_FAILURE, reason);
-    } else if (to == RUN_QUEUED) {
+    } else if (to == RUN_QUEUED && run_state_is_final(from)) {
         deadline_arm(core, run);
     }
+}
+
+void run_make_way(struct core *core, struct run *run, const struct run *earlier)
+{
+    timer_disarm(&core->timers, &run->timer); /* the timeout's: it counts anew */
+    run->row.started_at_us = 0;
+    move(core, run, RUN_QUEUED, reason_format(core, "made_way_for: %s", earlier->row.run_id));
+    run_queue_add(run);
 }
 
 void run_start(struct core *core, struct run *run)
@@ -226,8 +228,12 @@ void run_check_end(struct core *core, struct run *run)
     if (run->row.state != RUN_RUNNING || run->settling > 0)
         return;
     if (run->unfinished > PLANTED(EARLY_RUN_END)) {
-        if (run->waiting == run->unfinished && run->past_waiting == 0)
+        if (run->waiting != run->unfinished)
+            return;
+        if (run->past_waiting == 0)
             run_end(core, run, RUN_FAILED, "all_tasks_deadlocked");
+        else
+            start_next(core, run); /* it may make way */
         return;
     }
     if (run->row.doom != NULL) {
@@ -350,9 +356,7 @@ void run_attempt_stopped(struct core *core, struct run *run)
 static void leave_queue(struct core *core, struct run *run)
 {
     timer_disarm(&core->timers, &run->timer);
-    if (run->queued.place != 0)
-        heap_remove(run->backfill != NULL ? &run->backfill->queued : &run->entry->queued,
-                    &run->queued);
+    run_queue_remove(run);
 }
 
 void run_end(struct core *core, struct run *run, enum run_state state, const char *reason)

@@ -347,8 +347,10 @@ void task_stopped(struct core *core, struct task *task)
     if (task->state != TASK_RESTARTING)
         return; /* decided from outside */
     start_over(core, task, "cleared");
-    if (task->run->row.state == RUN_RUNNING)
-        task_evaluate(core, task_node(task), NULL);
+    if (task->run->row.state != RUN_RUNNING)
+        return;
+    task_evaluate(core, task_node(task), NULL);
+    run_check_end(core, task->run);
 }
 
 void tasks_settle(struct core *core)

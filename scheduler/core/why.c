@@ -1,17 +1,18 @@
-/* What a run and its ready tasks wait for now. The reasons in the rows are those of the moment when
- * they began to wait; what was full then may have room by now, and something else be in the way. */
+/* What a run, its ready tasks and those that the run before holds up wait for now. The reasons in
+ * the rows are those of the moment when they began to wait; what was full then may have room by
+ * now, and something else be in the way. */
 #include "base/jw.h"
 #include "scheduler/core/parts.h"
 
 /* More ready tasks than this are not gone through for one question. */
 #define WHY_TASKS_MAX 1000
 
-static void add_task(struct core *core, struct jw *w, const struct task *task)
+static void add_task(struct jw *w, const struct task *task, const char *reason)
 {
     jw_begin_object(w);
     jw_kv_int(w, "task", task->index);
     jw_kv_int(w, "map_index", task->map_index);
-    jw_kv_string(w, "reason", ready_why(core, task));
+    jw_kv_string(w, "reason", reason);
     jw_end_object(w);
 }
 
@@ -20,10 +21,13 @@ static void add_tasks(struct core *core, struct jw *w, struct run *run)
     size_t count = 0;
 
     for (uint32_t i = 0; i < run->dag->task_count; i++) {
+        const char *past = past_why(core, &run->tasks[i]);
+        if (past != NULL && count++ < WHY_TASKS_MAX)
+            add_task(w, &run->tasks[i], past);
         for (uint32_t k = 0; k < task_instance_count(&run->tasks[i]); k++) {
             const struct task *task = task_instance(&run->tasks[i], k);
             if (task->state == TASK_SCHEDULED && count++ < WHY_TASKS_MAX)
-                add_task(core, w, task);
+                add_task(w, task, ready_why(core, task));
         }
     }
 }

@@ -10,23 +10,29 @@
 
 #include <uthash.h>
 
-/* One of `task_groups`. */
+/* One of `task_groups`. A group's depth is 1, that of one within it 2 …; 0 is the DAG's own. */
 struct task_group {
     const struct node *node;
-    struct str id;
+    const struct task_group *parent; /* NULL = the DAG itself */
+    struct str id;                   /* with its parent's: outer.inner */
     struct position at;
-    uint32_t first; /* its tasks stand together in the DAG */
+    uint32_t depth;
+    uint32_t first; /* its tasks, those of the groups in it too, stand together in the DAG */
     uint32_t count;
+    uint32_t depth_down; /* as a task's: of what depends on it as a whole */
+    bool has_work;       /* tasks that are no teardowns */
     UT_hash_handle hh;
 };
 
 struct task_source {
-    const struct node *node;   /* the task's map */
-    struct str task_id;        /* with its group's */
-    struct task_group *group;  /* NULL = none */
-    bool has_inner_upstream;   /* in its group */
-    bool has_inner_downstream; /* in its group, teardowns not counted */
-    struct position at;        /* of its key */
+    const struct node *node;        /* the task's map */
+    struct str task_id;             /* with its group's */
+    const struct task_group *group; /* the innermost; NULL = none */
+    /* The depth of the innermost group in which something is upstream of it, and downstream
+     * (teardowns not counted): of that group and those around it, it is no root, and no leaf. */
+    uint32_t depth_up;
+    uint32_t depth_down;
+    struct position at; /* of its key */
     uint32_t index;
     UT_hash_handle hh;
 };
@@ -53,13 +59,28 @@ struct dag_builder {
 /* The task with this id, or NULL. */
 struct task_source *builder_find(const struct dag_builder *b, struct str task_id);
 
-/* groups.c: a group by its id, or NULL; a task by its name within a group (NULL = none), or else by
- * its full one; the ends of all groups, once all tasks have been read. */
-struct task_group *groups_find(const struct dag_builder *b, struct str id);
-struct task_source *groups_resolve(const struct dag_builder *b, const struct task_group *group,
-                                   struct str name);
+/* What a name stands for: at most one of them is not NULL. */
+struct named {
+    struct task_source *task;
+    struct task_group *group;
+};
+
+/* groups.c: what a name means in a group (NULL = none): it is looked for there, then in the group
+ * around it, and so on; a full name is one of the DAG itself. */
+struct named groups_resolve(const struct dag_builder *b, const struct task_group *group,
+                            struct str name);
+bool groups_holds(const struct task_group *group, uint32_t task);
+bool groups_is_within(const struct task_group *inner, const struct task_group *outer);
+
+/* The ends of all groups, once all tasks have been read: then whether a task is one of those that
+ * the group's depends_on is for, or of those that stand for it. */
 void groups_find_ends(struct dag_builder *b);
+bool groups_is_root(const struct task_group *group, const struct task_source *task);
 bool groups_is_leaf(const struct dag_builder *b, const struct task_group *group, uint32_t index);
+
+/* The items of an option that is a name or a list of names; 0 of NULL. */
+size_t names_count(const struct node *list);
+const struct node *names_item(const struct node *list, size_t i);
 
 /* Fills in upstream and downstream of all tasks; finds unknown, doubled and circular ones. */
 void graph_build(struct dag_builder *b);

@@ -160,7 +160,10 @@ static const struct option dag_options[] = {
     {.key = "paused_upon_creation", .type = OPTION_BOOL, .fallback = "false",
      .doc = "Whether the DAG is paused when it is first seen."},
     {.key = "max_active_runs", .type = OPTION_INT, .fallback = "16", .min = 1, .max = 100000,
-     .doc = "How many runs go on at once, backfills not counted."},
+     .doc = "How many runs go on at once, backfills not counted. A run that does nothing but wait for "
+            "the run before (depends_on_past) makes way for a queued one of an earlier logical date, "
+            "and is queued again, so that a cleared run and one that waits for it never hold up each "
+            "other."},
     {.key = "max_active_tasks", .type = OPTION_INT, .fallback = "16", .min = 1, .max = 1000000,
      .doc = "How many tasks of one run go on at once."},
     {.key = "fail_fast", .type = OPTION_BOOL, .fallback = "false",
@@ -191,7 +194,7 @@ static const struct option dag_options[] = {
     {.key = "task_groups", .type = OPTION_MAP, .fields = &group_table,
      .doc = "Tasks under a common name, which others can depend on as a whole, by their group_id. "
             "A task's full name is group_id.task_id; within its group the latter is enough for "
-            "depends_on and teardown."},
+            "depends_on and teardown. Groups nest: outer.inner.task_id."},
 };
 
 static const struct option group_options[] = {
@@ -199,10 +202,13 @@ static const struct option group_options[] = {
     {.key = "depends_on", .type = OPTION_STRINGS, .flags = OPTION_OR_SINGLE, .fallback = "[]",
      .doc = "The tasks and groups that those of its tasks wait for which wait for none of it."},
     {.key = "default_args", .type = OPTION_OBJECT, .fields = &default_args_table,
-     .doc = "Options for its tasks, in place of the DAG's."},
-    {.key = "tasks", .type = OPTION_MAP, .flags = OPTION_REQUIRED | OPTION_NO_DEFAULTS,
-     .fields = &task_table,
-     .doc = "Its tasks, by their task_id."},
+     .doc = "Options for its tasks and the groups in it, in place of the DAG's or of those of the "
+            "group around it."},
+    {.key = "tasks", .type = OPTION_MAP, .flags = OPTION_NO_DEFAULTS, .fields = &task_table,
+     .doc = "Its tasks, by their task_id. Required, unless there are task_groups."},
+    {.key = "task_groups", .type = OPTION_MAP, .fields = &group_table,
+     .doc = "Groups in it, written like it, up to 8 deep. A name is looked for in the innermost "
+            "group first, then in the one around it, and at last as a full name."},
 };
 /* clang-format on */
 

@@ -12,6 +12,7 @@
 #define DAGFILE_BYTES_MAX (16u * 1024 * 1024)
 #define DAGFILE_TASKS_MAX 10000
 #define DAGFILE_SETUPS_MAX 256
+#define DAGFILE_GROUP_DEPTH_MAX 8 /* groups within groups */
 
 struct dagfile_input {
     struct str source; /* the whole file */

@@ -13,25 +13,38 @@ struct task_source *builder_find(const struct dag_builder *b, struct str task_id
     return found;
 }
 
-static void unknown_upstream(struct dag_builder *b, const struct task_source *task,
+size_t names_count(const struct node *list)
+{
+    return list == NULL ? 0 : list->kind == NODE_LIST ? list->item_count : 1;
+}
+
+const struct node *names_item(const struct node *list, size_t i)
+{
+    return list->kind == NODE_LIST ? list->items[i] : list;
+}
+
+/* `what` depends on it: "task", "group". */
+static void unknown_upstream(struct dag_builder *b, const char *what, struct str id,
                              const struct node *item)
 {
-    const char **names = mem_alloc_array(b->dag->task_count, sizeof(*names));
+    uint32_t count = b->dag->task_count;
+    const char **names = mem_alloc_array(count + HASH_COUNT(b->groups_by_id), sizeof(*names));
     struct buf list = {0};
 
-    for (uint32_t i = 0; i < b->dag->task_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         names[i] = b->dag->tasks[i].task_id;
         if (list.len < 200)
             buf_printf(&list, "%s%s", i == 0 ? "" : ", ", names[i]);
         else if (i + 1 == b->dag->task_count)
             buf_add_text(&list, ", …");
     }
-    const char *hint = diag_suggest(b->diags, item->text, names, b->dag->task_count);
+    for (const struct task_group *group = b->groups_by_id; group != NULL; group = group->hh.next)
+        names[count++] = arena_str(&b->scratch, group->id).ptr;
+    const char *hint = diag_suggest(b->diags, item->text, names, count);
     if (hint == NULL)
         hint = arena_printf(b->diags->arena, "tasks here: %s", buf_text(&list));
     diag_add(b->diags, MR(UNKNOWN_UPSTREAM), item->at, hint,
-             "task `%.*s` depends on unknown task `%.*s`", STR_ARG(task->task_id),
-             STR_ARG(item->text));
+             "%s `%.*s` depends on unknown task `%.*s`", what, STR_ARG(id), STR_ARG(item->text));
     buf_release(&list);
     free(names);
 }
@@ -48,7 +61,7 @@ static int compare_indices(const void *left, const void *right)
 struct upstreams {
     const struct task_source *task;
     const struct task_group *scope; /* whose names come first */
-    bool is_of_group;               /* its group's depends_on: the task may name the same */
+    bool is_of_group; /* a group's depends_on: the task may name the same; checked by itself */
     uint32_t *indices;
     uint32_t count;
 };
@@ -56,9 +69,10 @@ struct upstreams {
 static void add_group(struct dag_builder *b, struct upstreams *u, const struct node *item,
                       const struct task_group *group)
 {
-    if (group == u->task->group) {
-        diag_add(b->diags, MR(BAD_UPSTREAM), item->at, NULL, "`%.*s` depends on its own group",
-                 STR_ARG(u->task->task_id));
+    if (groups_holds(group, u->task->index)) {
+        if (!u->is_of_group)
+            diag_add(b->diags, MR(BAD_UPSTREAM), item->at, NULL, "`%.*s` depends on its own group",
+                     STR_ARG(u->task->task_id));
         return;
     }
     for (uint32_t i = group->first; i < group->first + group->count; i++) {
@@ -75,19 +89,21 @@ static void add_upstream(struct dag_builder *b, struct upstreams *u, const struc
 
     if (item->kind != NODE_STRING)
         return; /* found by the option table */
-    const struct task_source *found = groups_resolve(b, u->scope, item->text);
-    const struct task_group *group = found == NULL ? groups_find(b, item->text) : NULL;
-    if (group != NULL) {
-        add_group(b, u, item, group);
+    const struct named named = groups_resolve(b, u->scope, item->text);
+    const struct task_source *found = named.task;
+    if (named.group != NULL) {
+        add_group(b, u, item, named.group);
         return;
     }
     if (found == NULL) {
-        unknown_upstream(b, task, item);
+        if (!u->is_of_group)
+            unknown_upstream(b, "task", task->task_id, item);
         return;
     }
     if (found == task) {
-        diag_add(b->diags, MR(BAD_UPSTREAM), item->at, NULL, "task `%.*s` depends on itself",
-                 STR_ARG(task->task_id));
+        if (!u->is_of_group)
+            diag_add(b->diags, MR(BAD_UPSTREAM), item->at, NULL, "task `%.*s` depends on itself",
+                     STR_ARG(task->task_id));
         return;
     }
     if (b->marks[found->index] == b->round) {
@@ -103,23 +119,19 @@ static void add_upstream(struct dag_builder *b, struct upstreams *u, const struc
 
 static void add_list(struct dag_builder *b, struct upstreams *u, const struct node *list)
 {
-    if (list != NULL && list->kind == NODE_LIST)
-        for (size_t i = 0; i < list->item_count; i++)
-            add_upstream(b, u, list->items[i]);
-    else if (list != NULL)
-        add_upstream(b, u, list);
+    for (size_t i = 0; i < names_count(list); i++)
+        add_upstream(b, u, names_item(list, i));
 }
 
 /* The setups that a teardown names: upstreams like others, and setups even if they don't say so. */
 static void add_setups(struct dag_builder *b, struct upstreams *u)
 {
     const struct node *node = node_get(u->task->node, "teardown");
-    size_t many = node->kind == NODE_LIST ? node->item_count : 1;
 
-    for (size_t i = 0; i < many; i++) {
-        const struct node *item = node->kind == NODE_LIST ? node->items[i] : node;
+    for (size_t i = 0; i < names_count(node); i++) {
+        const struct node *item = names_item(node, i);
         const struct task_source *found =
-            item->kind == NODE_STRING ? groups_resolve(b, u->scope, item->text) : NULL;
+            item->kind == NODE_STRING ? groups_resolve(b, u->scope, item->text).task : NULL;
         if (found == NULL || b->marks[found->index] != b->round)
             add_upstream(b, u, item);
         if (found == NULL || found == u->task)
@@ -132,46 +144,78 @@ static void add_setups(struct dag_builder *b, struct upstreams *u)
 }
 
 /* At most how many upstreams a list names. */
-static size_t most_of(const struct dag_builder *b, const struct node *list)
+static size_t most_of(const struct dag_builder *b, const struct task_group *scope,
+                      const struct node *list)
 {
-    size_t many = list == NULL ? 0 : list->kind == NODE_LIST ? list->item_count : 1;
-    size_t most = many;
+    size_t most = names_count(list);
 
-    for (size_t i = 0; i < many; i++) {
-        const struct node *item = list->kind == NODE_LIST ? list->items[i] : list;
+    for (size_t i = 0; i < names_count(list); i++) {
+        const struct node *item = names_item(list, i);
         const struct task_group *group =
-            item->kind == NODE_STRING ? groups_find(b, item->text) : NULL;
+            item->kind == NODE_STRING ? groups_resolve(b, scope, item->text).group : NULL;
         most += group == NULL ? 0 : group->count;
     }
     return most;
+}
+
+/* The depends_on of a group, and within which names it looks; NULL where the task is no root. */
+static const struct node *names_of_group(const struct task_group *group,
+                                         const struct task_source *task)
+{
+    return group != NULL && groups_is_root(group, task) ? node_get(group->node, "depends_on")
+                                                        : NULL;
 }
 
 static void read_upstream(struct dag_builder *b, uint32_t index)
 {
     const struct task_source *task = &b->sources[index];
     const struct node *list = node_get(task->node, "depends_on");
-    const struct node *of_group = task->group == NULL || task->has_inner_upstream
-                                      ? NULL
-                                      : node_get(task->group->node, "depends_on");
     struct dag_task *out = &b->dag->tasks[index];
-    size_t most =
-        most_of(b, list) + most_of(b, of_group) + most_of(b, node_get(task->node, "teardown"));
     struct upstreams u = {.task = task, .scope = task->group};
+    size_t most = most_of(b, u.scope, list) + most_of(b, u.scope, node_get(task->node, "teardown"));
 
+    for (const struct task_group *in = task->group; in != NULL; in = in->parent)
+        most += most_of(b, in->parent, names_of_group(in, task));
     u.indices = arena_alloc_array(&b->dag->arena, most, sizeof(*u.indices));
     b->round++;
     add_list(b, &u, list);
     if (out->is_teardown)
         add_setups(b, &u);
-    u.scope = NULL;
     u.is_of_group = true;
-    add_list(b, &u, of_group);
+    for (const struct task_group *in = task->group; in != NULL; in = in->parent) {
+        u.scope = in->parent;
+        add_list(b, &u, names_of_group(in, task));
+    }
     if (u.count > 0)
         qsort(u.indices, u.count, sizeof(*u.indices), compare_indices);
     out->upstream = u.indices;
     out->upstream_count = u.count;
     for (uint32_t i = 0; i < u.count; i++)
         b->dag->tasks[u.indices[i]].downstream_count++;
+}
+
+/* What a group names is found for each of its roots; what is wrong with it is told once. */
+static void check_names(struct dag_builder *b, const struct task_group *group)
+{
+    const struct node *list = node_get(group->node, "depends_on");
+
+    for (size_t i = 0; i < names_count(list); i++) {
+        const struct node *item = names_item(list, i);
+        if (item->kind != NODE_STRING)
+            continue;
+        struct named named = groups_resolve(b, group->parent, item->text);
+        if (named.task == NULL && named.group == NULL)
+            unknown_upstream(b, "group", group->id, item);
+        else if (named.group != NULL && groups_is_within(group, named.group))
+            diag_add(b->diags, MR(BAD_UPSTREAM), item->at, NULL, "group `%.*s` depends on %s",
+                     STR_ARG(group->id),
+                     named.group == group ? "itself" : "the group that it is in");
+        else if (groups_is_within(named.group != NULL ? named.group : named.task->group, group))
+            diag_add(b->diags, MR(BAD_UPSTREAM), item->at,
+                     "name it in the depends_on of the tasks that wait for it",
+                     "group `%.*s` depends on `%.*s`, which is in it", STR_ARG(group->id),
+                     STR_ARG(item->text));
+    }
 }
 
 static void fill_downstream(struct dag *dag)
@@ -217,16 +261,13 @@ static uint32_t topological_order(const struct dag *dag, uint32_t *order)
 static const struct node *find_item(const struct dag_builder *b, const struct node *list,
                                     const struct task_group *scope, uint32_t upstream)
 {
-    size_t many = list == NULL ? 0 : list->kind == NODE_LIST ? list->item_count : 1;
-
-    for (size_t i = 0; i < many; i++) {
-        const struct node *item = list->kind == NODE_LIST ? list->items[i] : list;
+    for (size_t i = 0; i < names_count(list); i++) {
+        const struct node *item = names_item(list, i);
         if (item->kind != NODE_STRING)
             continue;
-        const struct task_source *found = groups_resolve(b, scope, item->text);
-        const struct task_group *group = found == NULL ? groups_find(b, item->text) : NULL;
-        if ((found != NULL && found->index == upstream) ||
-            (group != NULL && b->sources[upstream].group == group))
+        const struct named found = groups_resolve(b, scope, item->text);
+        if ((found.task != NULL && found.task->index == upstream) ||
+            (found.group != NULL && groups_holds(found.group, upstream)))
             return item;
     }
     return NULL;
@@ -240,8 +281,8 @@ static const struct node *edge_node(const struct dag_builder *b, uint32_t index,
 
     if (item == NULL)
         item = find_item(b, node_get(task->node, "teardown"), task->group, upstream);
-    if (item == NULL && task->group != NULL)
-        item = find_item(b, node_get(task->group->node, "depends_on"), NULL, upstream);
+    for (const struct task_group *in = task->group; item == NULL && in != NULL; in = in->parent)
+        item = find_item(b, names_of_group(in, task), in->parent, upstream);
     return item == NULL ? task->node : item;
 }
 
@@ -301,6 +342,8 @@ void graph_build(struct dag_builder *b)
     bool *ordered = mem_alloc_array(dag->task_count, sizeof(*ordered));
 
     groups_find_ends(b);
+    for (const struct task_group *group = b->groups_by_id; group != NULL; group = group->hh.next)
+        check_names(b, group);
     for (uint32_t i = 0; i < dag->task_count; i++)
         read_upstream(b, i);
     fill_downstream(dag);

@@ -103,11 +103,14 @@ static json_t *scalar_schema(void)
     return json_pack("{s:[s, s, s]}", "type", "string", "number", "boolean");
 }
 
+/* Groups stand in groups: theirs is a schema with a name. */
 static json_t *map_schema(const struct option *option)
 {
     json_t *schema = of_type("object");
 
-    if (option->fields != NULL)
+    if (option->fields == &group_table)
+        set(schema, "additionalProperties", json_pack("{s:s}", "$ref", "#/definitions/task_group"));
+    else if (option->fields != NULL)
         set(schema, "additionalProperties", table_schema(option->fields));
     return schema;
 }
@@ -198,12 +201,22 @@ static json_t *document(json_t *schema, const char *title)
     return schema;
 }
 
+/* What each of `tasks` of a DAG or group follows. */
+static json_t *task_of(json_t *schema)
+{
+    json_t *tasks = json_object_get(json_object_get(schema, "properties"), "tasks");
+
+    return json_object_get(tasks, "additionalProperties");
+}
+
 json_t *schema_of_dag(void)
 {
     json_t *schema = table_schema(&dag_table);
-    json_t *tasks = json_object_get(json_object_get(schema, "properties"), "tasks");
+    json_t *group = table_schema(&group_table);
 
-    add_kinds(json_object_get(tasks, "additionalProperties"));
+    add_kinds(task_of(schema));
+    add_kinds(task_of(group));
+    set(schema, "definitions", json_pack("{s:o}", "task_group", group));
     return document(schema, "A DAG file of Millrace");
 }
 

@@ -100,8 +100,8 @@ static void add_rows(const struct option_table *table, const char *prefix, int d
                                   ? "[]."
                                   : ".";
         add_row(option, prefix, out);
-        if (below == NULL || below == &task_table || below == &default_args_table ||
-            depth == DEPTH_MAX)
+        if (below == NULL || below == table || below == &task_table ||
+            below == &default_args_table || depth == DEPTH_MAX)
             continue;
         struct buf next = {0};
         buf_printf(&next, "%s%s%s", prefix, option->key, between);

@@ -9,8 +9,10 @@
 #include "scheduler/dagfile/report.h"
 #include "scheduler/dagfile/tables.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -40,7 +42,8 @@ static const struct option retention_options[] = {
      .doc = "Finished runs that ended longer ago are removed, with their task instances, attempts, "
             "transitions, logs and attempt folders; if not given they are kept for ever. The "
             "newest run of a DAG, the one with its latest logical date and those of unfinished "
-            "backfills always stay."},
+            "backfills always stay. What is as old and only they needed goes too: updates of "
+            "assets, completed backfills, versions of DAG files."},
     {.key = "logs", .type = OPTION_DURATION,
      .doc = "Logs and attempt folders of runs that ended longer ago are removed; if not given they "
             "stay as long as their run."},
@@ -56,7 +59,8 @@ static const struct option_table retention_table = {
 
 static const struct option settings_options[] = {
     {.key = "dags_folder", .type = OPTION_STRING, .fallback = "\"dags\"",
-     .doc = "Where the DAG files are, relative to this file."},
+     .doc = "Where the DAG files are, relative to this file. A folder that is named here must be "
+            "there."},
     {.key = "state_folder", .type = OPTION_STRING, .fallback = "\".millrace\"",
      .doc = "Where state and logs are kept, relative to this file."},
     {.key = "host", .type = OPTION_STRING, .fallback = "\"127.0.0.1\"",
@@ -281,6 +285,8 @@ static bool apply(struct loading *l, const struct settings_override *override, s
         s->dags_folder = cwd_path(&s->arena, override->dags_folder);
     else
         s->dags_folder = keep(&s->arena, s->base_folder, option_text(l, "dags_folder"));
+    s->is_dags_folder_given = (override != NULL && override->dags_folder != NULL) ||
+                              node_get(l->root, "dags_folder") != NULL;
     s->host = override != NULL && override->host != NULL ? override->host : option_text(l, "host");
     s->host = arena_strdup(&s->arena, s->host);
     s->port = json_integer_value(json_object_get(l->options, "port"));
@@ -377,6 +383,26 @@ bool settings_load(const struct settings_override *override, struct settings *re
     else
         settings_release(&settings);
     return fine;
+}
+
+bool settings_check_dags_folder(const struct settings *settings, bool *ret_is_missing,
+                                struct err *err)
+{
+    const char *folder = settings->dags_folder;
+    struct stat status;
+    bool is_missing = stat(folder, &status) != 0 && (errno == ENOENT || errno == ENOTDIR);
+
+    if (is_missing && settings->is_dags_folder_given)
+        return err_set(err, ERR_INVALID,
+                       "there is no DAG folder %s: make it, or name another with --dags or with "
+                       "dags_folder in " SETTINGS_FILE,
+                       folder);
+    if (!is_missing && access(folder, R_OK) != 0)
+        return err_errno(err, "read the DAG folder %s", folder);
+    if (!is_missing && !S_ISDIR(status.st_mode))
+        return err_set(err, ERR_INVALID, "the DAG folder %s is no folder", folder);
+    *ret_is_missing = is_missing;
+    return true;
 }
 
 void settings_release(struct settings *settings)

@@ -13,8 +13,8 @@ struct task_options {
     const json_t *own;    /* what it says itself: the table's defaults are not in it … */
     const json_t *absent; /* … but here */
     const json_t *defaults;
-    const struct node *group_node; /* default_args of its group, or NULL */
-    const struct node *defaults_node;
+    const struct task_group *group;   /* those of the groups it is in come before … */
+    const struct node *defaults_node; /* … the DAG's default_args */
 };
 
 static json_t *own(const struct task_options *o, const char *key)
@@ -33,8 +33,9 @@ static const struct node *pick_node(const struct task_options *o, const char *ke
 {
     const struct node *own = node_get(o->node, key);
 
-    if (own == NULL)
-        own = node_get(o->group_node, key);
+    for (const struct task_group *group = o->group; own == NULL && group != NULL;
+         group = group->parent)
+        own = node_get(node_get(group->node, "default_args"), key);
     return own != NULL ? own : node_get(o->defaults_node, key);
 }
 
@@ -301,10 +302,11 @@ void tasks_read_set(struct dag_builder *b, const struct task_set *set)
 {
     struct task_options o = {.absent = b->absent,
                              .defaults = set->defaults,
-                             .group_node = set->defaults_node,
+                             .group = set->group,
                              .defaults_node = node_get(b->root, "default_args")};
 
-    check_env(b, node_get(set->defaults_node, "env"));
+    if (set->group != NULL)
+        check_env(b, node_get(node_get(set->group->node, "default_args"), "env"));
     for (size_t i = 0; i < set->tasks->entry_count; i++) {
         struct task_source *source = &b->sources[b->dag->task_count];
         const struct node_entry *entry = &set->tasks->entries[i];
@@ -318,11 +320,8 @@ void tasks_read_set(struct dag_builder *b, const struct task_set *set)
         check_id(b, source);
         if (source->task_id.len == 0)
             continue;
-        if (builder_find(b, source->task_id) != NULL) {
-            diag_add(b->diags, MR(DUPLICATE_KEY), source->at, "take another name for one of them",
-                     "there is a task `%.*s` already", STR_ARG(source->task_id));
+        if (groups_is_taken(b, source->task_id, source->at))
             continue;
-        }
         HASH_ADD_KEYPTR(hh, b->by_id, source->task_id.ptr, source->task_id.len, source);
         o.node = entry->value;
         o.own = json_object_getn(set->own, entry->key.ptr, entry->key.len);
@@ -336,7 +335,7 @@ void tasks_read(struct dag_builder *b, const json_t *options)
     const struct node *tasks = node_get(b->root, "tasks");
     const struct node *defaults_node = node_get(b->root, "default_args");
     struct diags ignored = {.arena = &b->scratch};
-    size_t count = groups_count_tasks(b);
+    size_t count = groups_count_tasks(b->root);
 
     if (tasks != NULL && tasks->kind != NODE_MAP)
         return; /* found by the option table */
@@ -363,7 +362,7 @@ void tasks_read(struct dag_builder *b, const json_t *options)
     b->marks = mem_alloc_array(count, sizeof(*b->marks));
     if (tasks != NULL)
         tasks_read_set(b, &set);
-    groups_read(b, options, set.defaults);
+    groups_read(b, b->root, NULL, options, set.defaults);
     json_decref(fallbacks);
     json_decref(b->absent);
     b->absent = NULL;

@@ -7,16 +7,20 @@
 /* Tasks of one map: those of the DAG, or of a group. */
 struct task_set {
     const struct node *tasks;
-    const json_t *own;        /* as the option table gave them */
-    struct task_group *group; /* NULL = none */
+    const json_t *own;              /* as the option table gave them */
+    const struct task_group *group; /* NULL = none */
     const json_t *defaults;
-    const struct node *defaults_node; /* the group's default_args */
 };
 void tasks_read_set(struct dag_builder *b, const struct task_set *set);
 
-/* groups.c: how many tasks they hold, and reading them. */
-size_t groups_count_tasks(const struct dag_builder *b);
-void groups_read(struct dag_builder *b, const json_t *options, const json_t *defaults);
+/* groups.c: how many tasks the `task_groups` of a map hold, and reading them: of the DAG (parent
+ * NULL) or of a group. `options` are the map's, `defaults` what its tasks get. */
+size_t groups_count_tasks(const struct node *map);
+void groups_read(struct dag_builder *b, const struct node *map, struct task_group *parent,
+                 const json_t *options, const json_t *defaults);
+
+/* Finds an id that a task or a group has already. */
+bool groups_is_taken(struct dag_builder *b, struct str id, struct position at);
 
 /* Fills in dag->tasks from the options that the table gave, and b->sources. */
 void tasks_read(struct dag_builder *b, const json_t *options);

@@ -17,13 +17,14 @@ extern const char store_migration_7[];
 extern const char store_migration_8[];
 extern const char store_migration_9[];
 extern const char store_migration_10[];
+extern const char store_migration_11[];
 
 const char *const *store_migrations(size_t *ret_count)
 {
     static const char *const migrations[] = {
-        store_migration_1, store_migration_2,  store_migration_3, store_migration_4,
-        store_migration_5, store_migration_6,  store_migration_7, store_migration_8,
-        store_migration_9, store_migration_10,
+        store_migration_1, store_migration_2,  store_migration_3,  store_migration_4,
+        store_migration_5, store_migration_6,  store_migration_7,  store_migration_8,
+        store_migration_9, store_migration_10, store_migration_11,
     };
 
     *ret_count = sizeof(migrations) / sizeof(migrations[0]);

@@ -17,4 +17,5 @@ store_migration_\number:
     migration 8, "scheduler/store/migration_8.sql"
     migration 9, "scheduler/store/migration_9.sql"
     migration 10, "scheduler/store/migration_10.sql"
+    migration 11, "scheduler/store/migration_11.sql"
     .section .note.GNU-stack, "", @progbits

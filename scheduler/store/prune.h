@@ -1,5 +1,6 @@
 /* Retention's side of the store: finished runs, their history and old idempotency keys go, a few
- * rows at a time.
+ * rows at a time. So do updates of assets, completed backfills and versions of DAGs that are as old
+ * and that no run that is kept, and nothing to come, needs.
  *
  * A run's own row goes first, in one transaction with a note of its id; nothing of it can be shown
  * from then on. The rows that hang on it follow in steps, then the note. A crash anywhere leaves
@@ -14,7 +15,8 @@
 struct prune {
     int64_t ended_before_us; /* runs that ended before it go; 0 = none */
     int64_t keys_before_us;  /* idempotency keys made before it go; 0 = none */
-    int64_t cursor;          /* the run looked at last; 0 = a pass begins */
+    size_t table;            /* the one that is gone through; 0 = a pass begins */
+    int64_t cursor;          /* the row of it looked at last */
     int64_t runs;            /* removed in this pass; for the log */
     int64_t rows;            /* all other rows that were */
 };

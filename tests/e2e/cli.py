@@ -104,6 +104,33 @@ class Cli(Case):
         self.assertEqual(done.returncode, 8, done.stderr)
         self.ok("backfill", "create", "daily", "--from", "2026-01-01", "--to", "2026-01-02", "--wait", code=6)
 
+    def test_a_long_plan_comes_page_by_page(self):
+        plan = ("backfill", "plan", "fine", "--from", "1990-01-01", "--to", "2009-12-31")
+        days = 7305
+        rows = self.rows(*plan)
+        self.assertEqual((len(rows), rows[0][0], rows[-1][0]), (days, "1990-01-01T00:00:00Z", "2009-12-31T00:00:00Z"))
+        self.assertEqual([row[0] for row in rows], sorted({row[0] for row in rows}))
+        table = self.ok(*plan, "-o", "table").splitlines()
+        self.assertEqual(len(table), 1 + days)
+        self.assertEqual({line.index("ACTION" if at == 0 else "create") for at, line in enumerate(table)}, {21})
+        document = json.loads(self.ok(*plan, "-o", "json"))
+        self.assertEqual([one["logical_date"] for one in document["intervals"]], [row[0] for row in rows])
+        self.assertEqual((document["total_entries"], document["counts"]["create"], document["tasks"]),
+                         (days, days, ["only"]))
+        empty = json.loads(self.ok("backfill", "plan", "fine", "--from", "1990-01-01T01:00:00Z",
+                                   "--to", "1990-01-01T02:00:00Z", "-o", "json"))
+        self.assertEqual((empty["intervals"], empty["total_entries"]), ([], 0))
+        # Whoever has read enough does not wait for the rest of it.
+        process = subprocess.Popen([MILLRACE, "backfill", "plan", "fine", "--from", "0100-01-01", "--to", "2009-12-31"],
+                                   cwd=self.project.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertTrue(process.stdout.readline().startswith("0100-01-01T00:00:00Z\tcreate"))
+        process.stdout.close()
+        said = process.stderr.read()
+        process.stderr.close()
+        self.assertEqual(process.wait(), 1)
+        self.assertNotIn("intervals:", said)
+        self.assertIn("could not be written", said)
+
     def test_a_cancelled_backfill(self):
         self.project.write("dags/slow.yaml", FINE.replace("dag_id: fine", "dag_id: slow").replace(
             "{type: noop}", "{type: command, with: {argv: [sleep, '1']}}"))

@@ -39,15 +39,26 @@ tasks:
   a: {type: noop}
 """
 
+# One run at a time, each waiting for the one before; it fails until there is a file `fine`.
+PAST = """dag_id: past
+max_active_runs: 1
+tasks:
+  a:
+    type: command
+    depends_on_past: true
+    with: {argv: [sh, -c, "test -e fine && while ! test -e on; do sleep 0.05; done"]}
+"""
+
 
 class Explain(harness.Case):
     def setUp(self):
         super().setUp()
         self.project.write("millrace.yaml", "dags_folder: dags\npools: {narrow: {slots: 1}}\n")
-        for name, text in (("d", DAG), ("small", SMALL), ("daily", DAILY), ("fed", FED)):
+        for name, text in (("d", DAG), ("small", SMALL), ("daily", DAILY), ("fed", FED),
+                           ("past", PAST)):
             self.project.write(f"dags/{name}.yaml", text)
         self.server = self.project.serve()
-        for name in ("d", "small", "daily", "fed"):
+        for name in ("d", "small", "daily", "fed", "past"):
             harness.wait_until(lambda: self.server.request("GET", f"/api/v2/dags/{name}")[0] == 200, what=name)
 
     def explain(self, dag, run=None, task=None):
@@ -104,6 +115,32 @@ class Explain(harness.Case):
         self.assertEqual((later["reason"], later["waits_for"][0]["kind"]), ("dag_paused", "pause"))
         self.project.write("go", "")
         self.wait_state("small", "r", "success")
+
+    def state(self, dag, run):
+        return self.server.get(f"/api/v2/dags/{dag}/dagRuns/{run}")["state"]
+
+    def test_the_run_before(self):
+        for run, day in (("r1", 1), ("r2", 2)):
+            status, answer = self.server.request("POST", "/api/v2/dags/past/dagRuns",
+                                                 {"dag_run_id": run, "logical_date": f"2026-01-0{day}T00:00:00Z"})
+            self.assertEqual(status, 200, answer)
+        harness.wait_until(lambda: (self.state("past", "r1"), self.state("past", "r2")) == ("failed", "running"),
+                           what="a failed run, and one that waits for it")
+        waits = {"kind": "past", "what": "depends_on_past: a did not succeed in r1",
+                 "unblocked_by": "clearing or marking it in that run"}
+        harness.wait_until(lambda: self.explain("past", "r2")["waits_for"], what="its waiting")
+        for subject in (self.explain("past", "r2"), self.explain("past", "r2", "a")):
+            self.assertEqual(len(subject["waits_for"]), 1, subject)
+            self.assertEqual({key: subject["waits_for"][0][key] for key in waits}, waits)
+        # r1 is cleared, and wants the place of r2, which waits for it: r2 makes way.
+        self.project.write("fine", "")
+        self.assertEqual(self.project.command("runs", "clear", "past", "r1").returncode, 0)
+        harness.wait_until(lambda: (self.state("past", "r1"), self.state("past", "r2")) == ("running", "queued"),
+                           what="the change of places")
+        self.assertEqual(self.explain("past", "r2")["reason"], "max_active_runs: 1/1")
+        self.project.write("on", "")
+        for run in ("r1", "r2"):
+            harness.wait_until(lambda: self.state("past", run) == "success", what=f"the end of {run}")
 
     def test_dag(self):
         daily = self.explain("daily")

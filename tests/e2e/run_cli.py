@@ -22,6 +22,28 @@ tasks:
   only: {type: noop}
 """
 
+# Each task writes its name behind those of the tasks before it.
+NESTED = """
+dag_id: nested
+max_active_tasks: 1
+default_args: {env: {WHO: dag}}
+tasks:
+  report: {type: command, depends_on: prepare, with: {argv: [sh, -c, 'echo "report $WHO" >> order']}}
+task_groups:
+  prepare:
+    default_args: {env: {WHO: prepare}}
+    task_groups:
+      check:
+        depends_on: load
+        tasks:
+          rows: {type: command, with: {argv: [sh, -c, 'echo "rows $WHO" >> order']}}
+      load:
+        default_args: {env: {WHO: load}}
+        tasks:
+          two: {type: command, depends_on: one, with: {argv: [sh, -c, 'echo "two $WHO" >> order']}}
+          one: {type: command, with: {argv: [sh, -c, 'echo "one $WHO" >> order']}}
+"""
+
 
 class Run(Case):
     def setUp(self):
@@ -102,6 +124,14 @@ class Run(Case):
         self.assertNotIn("failed", done.stderr)
         self.assertEqual([state for _, state in self.rows("one")], ["success"])
         self.assertEqual(self.started(), 2)
+
+    def test_groups_in_groups(self):
+        self.project.write("nested.yaml", NESTED)
+        done = self.project.command("run", "nested.yaml")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.text("order").splitlines(),
+                         ["one load", "two load", "rows prepare", "report dag"])
+        self.assertIn("prepare.load.two", done.stdout + done.stderr)
 
     def test_a_run_of_another_dag(self):
         self.assertEqual(self.project.command("run", "other.yaml").returncode, 0)

@@ -200,6 +200,34 @@ static int64_t count_runs(const struct sim *sim, const struct run_row *like, boo
     return count;
 }
 
+/* Whether a run does nothing but wait for the one before it, as far as the rows say. */
+static bool only_waits(const struct stored_run *run)
+{
+    size_t waiting = 0;
+
+    for (size_t i = 0; i < run->task_count; i++) {
+        if (!task_state_is_final(run->tasks[i].state) && run->tasks[i].state != TASK_NONE)
+            return false;
+        waiting += run->tasks[i].state == TASK_NONE;
+    }
+    return run->row.state == RUN_RUNNING && run->row.doom == NULL && waiting > 0;
+}
+
+/* L2: a run that does nothing but wait makes way for an earlier one, which it may wait for. */
+static void check_way_is_made(struct sim *sim, const struct run_row *row)
+{
+    if (row->logical_date_us == 0 || core_next_wakeup(sim->core) <= sim->now_us)
+        return; /* the store is still to be asked of the run before */
+    for (size_t i = 0; i < sim->rows.run_count; i++) {
+        const struct stored_run *other = &sim->rows.runs[i];
+        if (other->row.backfill_id == row->backfill_id &&
+            strcmp(other->row.dag_id, row->dag_id) == 0 &&
+            other->row.logical_date_us > row->logical_date_us && only_waits(other))
+            sim_fail(sim, "L2: run %lld waits, and keeps the place that the earlier %lld wants",
+                     (long long)other->row.id, (long long)row->id);
+    }
+}
+
 /* L2: a run that may start does, or the core wants to be woken for it. */
 static void check_queued(struct sim *sim, const struct stored_run *run)
 {
@@ -216,7 +244,10 @@ static void check_queued(struct sim *sim, const struct stored_run *run)
                      (long long)run->row.id);
         return;
     }
-    if (!is_paused && count_runs(sim, &run->row, true) < most &&
+    if (is_paused)
+        return;
+    check_way_is_made(sim, &run->row);
+    if (count_runs(sim, &run->row, true) < most &&
         core_next_wakeup(sim->core) > run->row.run_after_us)
         sim_fail(sim, "L2: run %lld could start and does not", (long long)run->row.id);
 }

@@ -1,5 +1,6 @@
 /* Schema, reference page and settings: they say what the tables say. */
 #include "base/fs.h"
+#include "base/json.h"
 #include "millrace/settings.h"
 #include "millrace/task_kind.h"
 #include "scheduler/dagfile/schema.h"
@@ -45,7 +46,11 @@ static void covers(const json_t *schema, const struct option_table *table)
             fail_msg("%s: `%s` has no doc", table->name, option->key);
         if (option->fallback != NULL && json_object_get(property, "default") == NULL)
             fail_msg("%s: the default of `%s` is no JSON", table->name, option->key);
-        if (option->fields != NULL)
+        if (option->fields == &group_table)
+            assert_string_equal(
+                json_get_string(json_object_get(property, "additionalProperties"), "$ref", ""),
+                "#/definitions/task_group");
+        else if (option->fields != NULL)
             covers(property, option->fields);
         if (option->variants != NULL)
             covers(property, option->variants);
@@ -66,12 +71,18 @@ static void schema_covers_the_tables(void **state)
 
     covers(dag, &dag_table);
     covers(settings, &settings_table);
-    const json_t *tasks = json_object_get(json_object_get(dag, "properties"), "tasks");
-    const json_t *rules = json_object_get(json_object_get(tasks, "additionalProperties"), "allOf");
-    assert_int_equal(json_array_size(rules), count);
-    for (size_t i = 0; i < count; i++) {
-        const json_t *then = json_object_get(json_array_get(rules, i), "then");
-        covers(json_object_get(json_object_get(then, "properties"), "with"), kinds[i]->options);
+    const json_t *group = json_object_get(json_object_get(dag, "definitions"), "task_group");
+    covers(group, &group_table);
+    const json_t *const maps[] = {dag, group};
+    for (size_t m = 0; m < 2; m++) {
+        const json_t *tasks = json_object_get(json_object_get(maps[m], "properties"), "tasks");
+        const json_t *rules =
+            json_object_get(json_object_get(tasks, "additionalProperties"), "allOf");
+        assert_int_equal(json_array_size(rules), count);
+        for (size_t i = 0; i < count; i++) {
+            const json_t *then = json_object_get(json_array_get(rules, i), "then");
+            covers(json_object_get(json_object_get(then, "properties"), "with"), kinds[i]->options);
+        }
     }
     json_decref(dag);
     json_decref(settings);

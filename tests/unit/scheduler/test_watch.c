@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -145,6 +146,22 @@ static bool copy_zone(const char *folder, const char *from, const char *name)
     return ok;
 }
 
+/* The folder above tells of one that is not there: the look every 30 seconds is not waited for. */
+static void test_a_missing_folder_is_waited_for(void **context)
+{
+    (void)context;
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(rmdir(f.dags), 0);
+        if (round == 0)
+            fixture_open(&f, NULL);
+        expect("a", round == 0 ? -1 : 1, true, 0);
+        assert_int_equal(mkdir(f.dags, 0700), 0);
+        fixture_write(&f, "a.yaml", good);
+        expect("a", 1, false, 0);
+        fixture_remove(&f, "a.yaml");
+    }
+}
+
 static void test_an_updated_tzdata_gives_other_ticks(void **context)
 {
     static const char daily[] =
@@ -188,6 +205,7 @@ int main(void)
         TEST(test_the_second_file_of_a_dag_is_an_error),
         TEST(test_a_file_may_change_its_dag_id),
         TEST(test_subfolders_are_watched),
+        TEST(test_a_missing_folder_is_waited_for),
         TEST(test_an_updated_tzdata_gives_other_ticks),
     };
 
