@@ -262,7 +262,7 @@ void limits_free(struct dag_entry *entry);
 bool past_allows(struct core *core, struct task *node); /* else it waits, and is told of */
 void past_forget_wait(struct task *node);
 void past_task_ended(struct core *core, const struct task *task);
-void past_run_new(struct run *run);
+void past_run_new(struct core *core, struct run *run);
 void past_free(struct core *core, struct run *run);
 void past_run_gone(struct core *core, struct run *run);
 size_t past_want(const struct core *core, struct core_want *out, size_t max);
