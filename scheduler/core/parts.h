@@ -280,7 +280,7 @@ void past_forget_wait(struct task *node);
 /* What a task that waits for the run before waits for there now; NULL for any other. */
 const char *past_why(struct core *core, const struct task *node);
 void past_task_ended(struct core *core, const struct task *task);
-void past_run_new(struct run *run);
+void past_run_new(struct core *core, struct run *run);
 void past_free(struct core *core, struct run *run);
 void past_run_gone(struct core *core, struct run *run);
 size_t past_want(const struct core *core, struct core_want *out, size_t max);

@@ -212,7 +212,15 @@ void past_task_ended(struct core *core, const struct task *task)
     }
 }
 
-void past_run_new(struct run *run)
+/* Only those that nothing holds up any more: of the others what was told is still right. */
+static void look_again_at_free(struct core *core, struct run *run)
+{
+    for (uint32_t i = 0; run->past_waiting > 0 && i < run->dag->task_count; i++)
+        if (run->tasks[i].waits_for_past && blocker(run, i) == UINT32_MAX)
+            look_again(core, run, i);
+}
+
+void past_run_new(struct core *core, struct run *run)
 {
     struct run *other = NULL;
 
@@ -225,6 +233,7 @@ void past_run_new(struct run *run)
             run->row.logical_date_us < past->date_us)
             continue;
         link_previous(past, run);
+        look_again_at_free(core, other); /* its version may not have what was waited for */
     }
     if (!run->dag->looks_back)
         return;
@@ -274,9 +283,7 @@ void past_run_gone(struct core *core, struct run *run)
         struct run *later = run->dependents->run;
         keep_last_word(later->past);
         /* Marked tasks of a run that is over were told of no earlier. */
-        for (uint32_t i = 0; later->past_waiting > 0 && i < later->dag->task_count; i++)
-            if (later->tasks[i].waits_for_past && blocker(later, i) == UINT32_MAX)
-                look_again(core, later, i);
+        look_again_at_free(core, later);
     }
     /* What the store says before this turn is committed is of before. */
     DL_FOREACH2(run->entry->dated, other, dated_next)

@@ -65,7 +65,7 @@ struct run *run_new(struct core *core, struct dag_entry *entry, struct dag *vers
     HASH_ADD(hh, core->runs, row.id, sizeof(run->row.id), run);
     run_names_add(core, run);
     waits_run_is_live(core, run);
-    past_run_new(run);
+    past_run_new(core, run);
     if (run_state_is_final(row->state))
         return run;
     if (run->backfill != NULL)
