@@ -28,6 +28,7 @@ void changes_args(struct arg *args, struct change_options *options);
     "  -d, --downstream  also all that depends on the tasks; -u, --upstream: all they depend on\n" \
     "  --past, --future  the same tasks in all earlier, or later, runs by logical date\n"          \
     "  -f, --only-failed, --only-running   of these tasks\n"                                       \
+    "  --latest-version  clear: by the DAG as it is now, where the other tasks can stay\n"         \
     "  --force           clear: tasks work again whose output is there and unchanged\n"            \
     "  -n, --dry-run     only list what would be changed\n"
 

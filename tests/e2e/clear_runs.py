@@ -134,6 +134,27 @@ class ClearRuns(harness.Case):
         self.wait_state("d", "one", "success")
         self.assertEqual(len(self.tries("d", "one", "first")), 1)
 
+    def test_mended_task_of_a_finished_run(self):
+        # What failed is mended in the file, and only that and what is behind it runs again.
+        self.failed_run()
+        self.project.write("dags/d.yaml", DAG.replace('"test -e go"', '"true"'))
+        harness.wait_until(lambda: self.server.get("/api/v2/dags/d/details")["latest_dag_version"]["version_number"] == 2,
+                           what="the new version")
+        done = self.project.command("tasks", "clear", "d", "one", "middle", "-d", "--latest-version")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.wait_state("d", "one", "success")
+        self.assertEqual(self.tries("d", "one", "first"), [(1, "success")])
+        self.assertEqual(self.tries("d", "one", "middle"), [(1, "failed"), (2, "success")])
+        self.assertEqual(self.tasks("d", "one")["last"]["state"], "success")
+        # The other way round: what is to stay has another place now.
+        self.project.write("dags/d.yaml", DAG.replace("tasks:\n", "tasks:\n  new: {type: noop}\n"))
+        harness.wait_until(lambda: self.server.get("/api/v2/dags/d/details")["latest_dag_version"]["version_number"] == 3,
+                           what="the third version")
+        done = self.project.command("tasks", "clear", "d", "one", "middle", "--latest-version")
+        self.assertEqual(done.returncode, 8, done.stdout + done.stderr)
+        self.assertIn("task first, which is to stay as it is, stands at another place", done.stderr)
+        self.assertEqual(self.state("d", "one"), "success")
+
     def test_cancel_and_rerun(self):
         self.trigger("sleep", "one")
         self.wait_task("sleep", "one", "long", "running")
