@@ -25,7 +25,7 @@
 #define IDLE_TICKS_MAX 256
 #define IDLE_TICK_MS 100
 
-#define CHECKPOINT_PAGES 4000
+#define CHECKPOINT_PAGES 1000
 #define CHECKPOINT_IDLE_MS 2000
 
 struct event *inbox_add(struct scheduler *scheduler, enum event_kind kind, json_t *document)
