@@ -172,7 +172,8 @@ static const struct option dag_options[] = {
             "all_success."},
     {.key = "dagrun_timeout", .type = OPTION_DURATION,
      .doc = "A run that takes longer, counted from its start, fails: what runs is stopped, all "
-            "unfinished tasks are skipped, teardowns still run."},
+            "unfinished tasks are skipped, teardowns still run. A run that made way for an earlier one "
+            "is counted anew."},
     {.key = "max_consecutive_failed_dag_runs", .type = OPTION_INT, .fallback = "0", .max = 1000000,
      .doc = "After so many failed runs in a row, backfills not counted, the DAG is paused; 0 = "
             "never. Unpausing it begins a new count."},
