@@ -41,6 +41,12 @@ static void forget_if_unread(struct core *core, struct asset *asset)
     free(asset);
 }
 
+/* Whose run comes first must not depend on whose file was read first. */
+static int by_dag_id(const struct asset_reader *a, const struct asset_reader *b)
+{
+    return strcmp(a->entry->row.dag_id, b->entry->row.dag_id);
+}
+
 /* Adds an event to what its readers wait with. */
 static void deliver(struct core *core, const struct asset_event_row *row)
 {
@@ -157,7 +163,7 @@ static void subscribe(struct core *core, struct dag_entry *entry, const struct s
         reader->asset = get(core, schedule->assets[i]);
         reader->entry = entry;
         reader->index = i;
-        DL_APPEND2(reader->asset->readers, reader, previous, next);
+        DL_INSERT_INORDER2(reader->asset->readers, reader, by_dag_id, previous, next);
     }
 }
 

@@ -229,17 +229,6 @@ static void compare_all(struct sim *sim, size_t count, const struct decisions *r
     arena_release(&arena);
 }
 
-/* Of DAGs that wait for one asset either may have its run first, and the lower id. */
-static bool makes_runs_at_once(const struct decisions *decisions)
-{
-    int count = 0;
-
-    for (size_t i = 0; i < decisions->count; i++)
-        count += decisions->items[i].kind == DECIDE_RUN_NEW &&
-                 decisions->items[i].as.run.row.run_type == RUN_TYPE_ASSET_TRIGGERED;
-    return count > 1;
-}
-
 void replay_end(struct sim *sim, const struct turn *turn)
 {
     struct core_want wants[SIM_WANTS_MAX];
@@ -258,8 +247,7 @@ void replay_end(struct sim *sim, const struct turn *turn)
             (void)core_wants(sim->shadow, sim->now_us, wants, SIM_WANTS_MAX);
         core_step(sim->shadow, &turn->events[i], &out);
     }
-    if (!makes_runs_at_once(&sim->out))
-        compare_all(sim, i < turn->count ? turn->begun[i] : sim->out.count, &out);
+    compare_all(sim, i < turn->count ? turn->begun[i] : sim->out.count, &out);
     decisions_release(&out);
     drop(sim);
 }
