@@ -77,7 +77,7 @@ static void finish(struct core *core)
             assets_make_runs(core);
         } while (waits_settle(core) || core->settled_count > 0);
         ready_dispatch(core);
-    } while (core->awaited_due != NULL || core->updated != NULL || core->settled_count > 0);
+    } while (core->awaited_due != NULL || core->updated != NULL);
     callbacks_dispatch(core);
     for (size_t i = 0; i < core->fresh_count; i++)
         if (core->fresh[i]->is_fresh)

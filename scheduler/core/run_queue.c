@@ -65,8 +65,8 @@ void run_queue_remove(struct run *run)
 /* Whether all that is left of a run waits for the run before, or is behind what does. */
 static bool only_waits(const struct run *run)
 {
-    return run->row.state == RUN_RUNNING && run->row.doom == NULL && run->settling == 0 &&
-           run->waiting == run->unfinished && !run->past->is_asking && !PLANTED(NO_WAY_MADE);
+    return run->row.state == RUN_RUNNING && run->settling == 0 && run->waiting == run->unfinished &&
+           !run->past->is_asking && !PLANTED(NO_WAY_MADE);
 }
 
 /* The latest of the runs with a place that does nothing but wait, if it is later than `than`. */
