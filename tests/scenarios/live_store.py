@@ -137,11 +137,11 @@ class Store:
         """Changes without a transition: another reason for the same state."""
         lines = []
         for number, row in self.rows["run"].items():
-            now = (row["state"], row["doom"] if row["state"] == "running" and
-                   row["doom"] is not None else row["reason"])
             old = before["run"].get(number)
-            then = None if old is None else (old["state"], old["doom"] if old["state"] == "running"
-                                             and old["doom"] is not None else old["reason"])
+            then = None if old is None else (old["state"], old["reason"])
+            is_doomed_now = row["state"] == "running" and old is not None and \
+                row["doom"] not in (None, old["doom"])
+            now = (row["state"], row["doom"] if is_doomed_now else row["reason"])
             if old is not None and said.get((number,)) != now and (
                     now != then or row["is_forced"] != old["is_forced"]):
                 lines.append(f"r{number} {now[0]}{because(now[1])}")
