@@ -61,12 +61,21 @@ static bool has_work(const struct backfill *backfill)
     return backfill->row.cursor_us != 0 || backfill->row.retry_before_us != 0;
 }
 
+int64_t backfill_room(const struct backfill *backfill)
+{
+    int64_t room = backfill->row.max_active_runs - backfill->live_runs;
+    bool may_make_way = room <= 0 && backfill->row.retry_before_us != 0 &&
+                        run_queue_has_idle(backfill->entry, backfill);
+
+    return may_make_way && backfill->queue.turns.count == 0 ? 1 : room;
+}
+
 bool backfill_has_room(const struct backfill *backfill)
 {
     return backfill->row.completed_at_us == 0 &&
            (!backfill->row.is_paused || PLANTED(BACKFILL_PAUSE_IGNORED)) && !backfill->is_blocked &&
            has_work(backfill) && backfill->entry->current != NULL &&
-           !backfill->entry->row.is_stale && backfill->live_runs < backfill->row.max_active_runs;
+           !backfill->entry->row.is_stale && backfill_room(backfill) > 0;
 }
 
 /* Sets the completion date once nothing is left to do. */

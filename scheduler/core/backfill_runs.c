@@ -48,7 +48,7 @@ static bool interval_after(const struct dag *dag, const struct backfill_row *row
 /* A retry asks for the next failed runs, as many as there is room for. */
 static size_t want_failed(const struct backfill *b, struct core_want *out, size_t max)
 {
-    int64_t room = b->row.max_active_runs - b->live_runs;
+    int64_t room = backfill_room(b);
     size_t count = 0;
 
     while (count < max && (int64_t)count < room) {
@@ -78,7 +78,7 @@ size_t backfill_want(struct core *core, struct core_want *out, size_t max)
             count += want_failed(b, out + count, max - count);
             continue;
         }
-        size_t room = (size_t)(b->row.max_active_runs - b->live_runs);
+        size_t room = (size_t)backfill_room(b);
         size_t ask = room > b->lookahead ? room : b->lookahead;
         bool found = backfill_interval_at(dag, &b->row, b->row.cursor_us, &interval);
         for (size_t i = 0; found && i < ask && i < LOOKAHEAD_MAX && count < max; i++) {

@@ -55,6 +55,9 @@ void run_queue_remove(struct run *run);
 /* The run whose turn it is, or NULL; with room for none, one that others have made way for. */
 struct run *run_queue_next(struct core *core, struct dag_entry *entry, struct backfill *backfill,
                            int64_t room);
+/* Whether a run of the backfill (NULL: of none) has a place and does nothing but wait for the run
+ * before, so that it would make way. */
+bool run_queue_has_idle(const struct dag_entry *entry, const struct backfill *backfill);
 
 /* run.c */
 struct run *run_new(struct core *core, struct dag_entry *entry, struct dag *version,
@@ -348,6 +351,8 @@ struct backfill *backfill_add(struct core *core, struct dag_entry *entry,
 void backfill_free(struct core *core, struct backfill *backfill);
 void backfill_tell(struct core *core, struct backfill *backfill, enum decision_kind kind);
 bool backfill_has_room(const struct backfill *backfill); /* for one more run, now */
+/* For so many; a retry has room for one where all others wait, perhaps for the very run. */
+int64_t backfill_room(const struct backfill *backfill);
 void backfill_check_complete(struct core *core, struct backfill *backfill);
 /* After the decision that tells of its last change. */
 void backfill_retire_if_over(struct core *core, struct backfill *backfill);

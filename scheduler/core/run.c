@@ -141,10 +141,12 @@ void run_insert_reset(struct core *core, struct run *run, enum run_state from, c
 /* Those that wait for a place where this run has, or wants, one. */
 static void start_next(struct core *core, const struct run *run)
 {
-    if (run->backfill != NULL)
-        backfill_start_runs(core, run->backfill);
-    else
+    if (run->backfill == NULL) {
         dags_start_runs(core, run->entry);
+        return;
+    }
+    backfill_start_runs(core, run->backfill);
+    backfill_touch(core, run->backfill); /* a retry may make the run that this one waits for */
 }
 
 void run_enqueue(struct core *core, struct run *run)

@@ -85,6 +85,18 @@ static struct run *find_idle(const struct dag_entry *entry, const struct backfil
     return found;
 }
 
+bool run_queue_has_idle(const struct dag_entry *entry, const struct backfill *backfill)
+{
+    struct run *run = NULL;
+
+    DL_FOREACH2(entry->past_waiting, run, past_next)
+    {
+        if (run->backfill == backfill && only_waits(run))
+            return true;
+    }
+    return false;
+}
+
 struct run *run_queue_next(struct core *core, struct dag_entry *entry, struct backfill *backfill,
                            int64_t room)
 {
