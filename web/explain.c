@@ -504,18 +504,23 @@ static void write_dag_waits(struct jw *w, const struct explain_dag *of)
     const struct explain_wait assets = {"condition", "updates of the assets of its schedule", 0, 0,
                                         "the updates, or a trigger (millrace dags trigger)"};
     bool by_assets = of->dag != NULL && of->dag->schedule.kind == SCHEDULE_ASSETS;
+    bool is_due = of->row->next_end_us != 0 && of->row->next_end_us <= of->now_us;
 
     jw_key(w, "waits_for");
     jw_begin_array(w);
-    if (of->row->is_stale)
+    if (of->row->is_stale) { /* nothing else matters */
         write_wait(w, &stale);
+        jw_end_array(w);
+        return;
+    }
     if (of->import_error != NULL)
         write_wait(w, &broken);
     if (of->row->is_paused)
         write_wait(w, &pause);
-    if (of->dag != NULL && of->queued + of->running >= of->dag->max_active_runs)
+    if (of->dag != NULL && of->counted >= of->dag->max_active_runs)
         write_wait(w, &limit);
-    write_wait(w, of->row->next_end_us != 0 ? &time : by_assets ? &assets : &trigger);
+    if (!is_due)
+        write_wait(w, of->row->next_end_us != 0 ? &time : by_assets ? &assets : &trigger);
     jw_end_array(w);
 }
 

@@ -45,6 +45,8 @@ struct explain_dag {
     const char *import_error;
     int64_t queued;
     int64_t running;
+    int64_t counted; /* of these, those that max_active_runs counts */
+    int64_t now_us;
     int64_t backfill_id; /* the one that is not completed; 0 = none */
 };
 void explain_dag(struct jw *w, const struct explain_dag *of);

@@ -1,6 +1,7 @@
 /* Why a DAG, a run or a task instance is as it is. */
 #include "web/handlers.h"
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "web/explain.h"
 #include "web/link.h"
@@ -117,6 +118,7 @@ void handle_dag_explain(struct web *web, struct request *request)
         return;
     const char *ids = arena_printf(&request->arena, "[\"%s\"]", row.dag_id);
     if (!read_run_counts(web->read, &request->arena, ids, &counts, &count, &err) ||
+        !read_counted_runs(web->read, row.dag_id, &of.counted, &err) ||
         !read_backfills(web->read, &request->arena, row.dag_id, true, &page, &backfills,
                         &backfill_count, &total, &err)) {
         respond_err(request, &err);
@@ -126,6 +128,7 @@ void handle_dag_explain(struct web *web, struct request *request)
         of.queued += counts[i].state == RUN_QUEUED ? counts[i].count : 0;
         of.running += counts[i].state == RUN_RUNNING ? counts[i].count : 0;
     }
+    of.now_us = clock_wall_us();
     of.backfill_id = backfill_count == 0 ? 0 : backfills[0].id;
     of.import_error = import_error(web, request, row.file);
     of.dag = versions_get(web->versions, row.version_id);

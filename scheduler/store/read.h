@@ -129,6 +129,9 @@ bool read_run_counts(struct read *read, struct arena *arena, const char *dag_ids
 /* Runs queued or running of one DAG. */
 bool read_live_run_count(struct read *read, const char *dag_id, int64_t *ret, struct err *err);
 
+/* Those of them that max_active_runs of the DAG counts: not those of a backfill that goes on. */
+bool read_counted_runs(struct read *read, const char *dag_id, int64_t *ret, struct err *err);
+
 /* ---- task instances and attempts ---- */
 
 struct task_view {

@@ -199,3 +199,17 @@ bool read_live_run_count(struct read *read, const char *dag_id, int64_t *ret, st
     query_release(&query);
     return ok;
 }
+
+bool read_counted_runs(struct read *read, const char *dag_id, int64_t *ret, struct err *err)
+{
+    struct query query;
+
+    query_init(&query, read, NULL);
+    query_add(&query, "SELECT COUNT(*) FROM run WHERE state IN ('queued', 'running')"
+                      " AND dag_id = ? AND (backfill_id IS NULL OR backfill_id NOT IN"
+                      " (SELECT id FROM backfill WHERE completed_at IS NULL))");
+    query_bind_text(&query, dag_id);
+    bool ok = query_int(&query, ret, err);
+    query_release(&query);
+    return ok;
+}

@@ -156,6 +156,22 @@ class Explain(harness.Case):
         self.assertIn("lake/a and lake/b", fed["why"])
         os.unlink(self.project.path("dags/d.yaml"))
         harness.wait_until(lambda: self.explain("d")["state"] == "stale", what="a stale DAG")
+        self.assertEqual([one["kind"] for one in self.explain("d")["waits_for"]], ["file"])
+
+    def test_limit_of_a_dag(self):
+        """Runs of a backfill don't count; what is due waits for the limit, not for a time that is past."""
+        self.project.write("dags/tight.yaml", 'dag_id: tight\nschedule: "@daily"\nstart_date: 2026-01-01\n'
+                           "catchup: true\npaused_upon_creation: true\nmax_active_runs: 1\n"
+                           "tasks: {a: {type: command, with: {argv: [sleep, '60']}}}\n")
+        harness.wait_until(lambda: self.server.request("GET", "/api/v2/dags/tight")[0] == 200, what="the DAG")
+        status, made = self.server.request("POST", "/api/v2/backfills", {
+            "dag_id": "tight", "from_date": "2026-02-01T00:00:00Z", "to_date": "2026-02-02T00:00:00Z"})
+        self.assertEqual(status, 200, made)
+        harness.wait_until(lambda: self.explain("tight")["running_runs"] == 2, what="its runs")
+        self.assertEqual([one["kind"] for one in self.explain("tight")["waits_for"]], ["pause"])
+        self.server.request("PATCH", "/api/v2/dags/tight", {"is_paused": False})
+        harness.wait_until(lambda: self.explain("tight")["running_runs"] == 3, what="a run of its own")
+        self.assertEqual([one["kind"] for one in self.explain("tight")["waits_for"]], ["limit"])
 
 
 if __name__ == "__main__":
