@@ -44,10 +44,13 @@ static char *conf_text(struct arena *arena, const json_t *body)
 }
 
 /* What creating the backfill would be refused for, answered. */
-static bool is_refused(const struct plan *plan, const json_t *body)
+static bool is_refused(const struct plan *plan, const json_t *body, enum reprocess reprocess)
 {
     const json_t *conf = json_object_get(body, "dag_run_conf");
     const json_t *tasks = json_object_get(body, "tasks");
+    const char *past = plan->dag == NULL
+                           ? NULL
+                           : backfill_past_error(plan->dag, reprocess, plan->row.run_backwards);
     struct err err = {0};
 
     if (plan->dag == NULL ||
@@ -56,6 +59,8 @@ static bool is_refused(const struct plan *plan, const json_t *body)
                        plan->row.dag_id);
     else if (plan->row.from_us > plan->row.created_at_us)
         respond_detail(plan->request, 422, "Backfill cannot be executed for future dates.");
+    else if (past != NULL)
+        respond_detail(plan->request, 422, "%s", past);
     else if (json_is_object(conf) && !conf_fits_params(plan->dag, conf, &err))
         respond_detail(plan->request, 422, "%s", err.message);
     else if (json_is_array(tasks) && !backfill_tasks_are_good(plan->dag, plan->row.tasks, &err))
@@ -96,7 +101,7 @@ static bool plan_begin(struct plan *plan, const json_t *body, const struct dag_r
         .upstream = json_get_bool(body, "upstream", false),
         .downstream = json_get_bool(body, "downstream", false),
     };
-    if (is_refused(plan, body))
+    if (is_refused(plan, body, reprocess))
         return false;
     plan->terms = (struct backfill_terms){
         .reprocess = reprocess,

@@ -59,7 +59,8 @@ static bool create_is_good(struct core *core, const struct event *event)
         reply_error(core, event, ERR_INVALID, "max_active_runs must be at least 1");
         return false;
     }
-    const char *past = past_backfill_error(entry->current, create);
+    const char *past =
+        backfill_past_error(entry->current, create->reprocess, create->run_backwards);
     if (past != NULL) {
         reply_error(core, event, ERR_INVALID, "%s", past);
         return false;

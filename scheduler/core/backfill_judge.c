@@ -78,3 +78,16 @@ const char *backfill_verdict_name(enum backfill_verdict verdict)
 
     return names[verdict];
 }
+
+const char *backfill_past_error(const struct dag *dag, enum reprocess reprocess, bool run_backwards)
+{
+    if (!dag->looks_back)
+        return NULL;
+    if (run_backwards)
+        return "Backfill cannot be run in reverse when the DAG has tasks where "
+               "depends_on_past=True.";
+    if (reprocess == REPROCESS_NONE || reprocess == REPROCESS_MISSING)
+        return "DAG has tasks for which depends_on_past=True. You must set reprocess behavior to "
+               "reprocess completed or reprocess failed.";
+    return NULL;
+}

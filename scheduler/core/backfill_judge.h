@@ -52,6 +52,11 @@ bool backfill_interval_at(const struct dag *dag, const struct backfill_row *row,
 uint32_t backfill_select(const struct dag *dag, const char *tasks, bool upstream, bool downstream,
                          bool *outside);
 
+/* Why a backfill can't be made of a DAG that looks back (depends_on_past); NULL = it can. The words
+ * are Airflow's, whose clients may look for them. */
+const char *backfill_past_error(const struct dag *dag, enum reprocess reprocess,
+                                bool run_backwards);
+
 /* Whether `tasks` is an array of strings of which each fits a task. */
 bool backfill_tasks_are_good(const struct dag *dag, const char *tasks, struct err *err);
 

@@ -288,8 +288,6 @@ void past_free(struct core *core, struct run *run);
 void past_run_gone(struct core *core, struct run *run);
 size_t past_want(const struct core *core, struct core_want *out, size_t max);
 void past_answer(struct core *core, const struct core_want *want, const struct known_run *known);
-/* Why a backfill can't be made of a DAG that looks back; NULL = it can. */
-const char *past_backfill_error(const struct dag *dag, const struct event_backfill_create *create);
 
 /* workers.c */
 struct worker *workers_get(struct core *core, const char *instance);

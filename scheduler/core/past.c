@@ -365,16 +365,3 @@ void past_answer(struct core *core, const struct core_want *want, const struct k
     look_again_at_all(core, run);
     run_check_end(core, run);
 }
-
-const char *past_backfill_error(const struct dag *dag, const struct event_backfill_create *create)
-{
-    if (!dag->looks_back)
-        return NULL;
-    if (create->run_backwards)
-        return "Backfill cannot be run in reverse when the DAG has tasks where "
-               "depends_on_past=True.";
-    if (create->reprocess == REPROCESS_NONE || create->reprocess == REPROCESS_MISSING)
-        return "DAG has tasks for which depends_on_past=True. You must set reprocess behavior to "
-               "reprocess completed or reprocess failed.";
-    return NULL;
-}

@@ -185,6 +185,16 @@ class Backfill(Case):
         self.assertEqual(len(self.ledger()), 90)
         self.assertEqual(len(set(self.ledger())), 90)
 
+    def test_plan_refuses_what_creating_does(self):
+        self.project.write("dags/past.yaml", 'dag_id: past\nschedule: "@daily"\nstart_date: 2026-01-01\n'
+                           "paused_upon_creation: true\ntasks: {a: {type: noop, depends_on_past: true}}\n")
+        wait_until(lambda: self.server.request("GET", "/api/v2/dags/past")[0] == 200, what="the DAG")
+        days = ("past", "--from", "2026-01-01", "--to", "2026-01-02")
+        for more in ((), ("--run-backwards", "--reprocess", "failed")):
+            for verb in ("plan", "create"):
+                self.ok("backfill", verb, *days, *more, code=2)
+        self.ok("backfill", "plan", *days, "--reprocess", "failed")
+
     def test_cancel(self):
         self.create("--from", "2025-01-01", "--to", "2025-12-31", "--max-active-runs", "2")
         self.ok("backfill", "cancel", "1")

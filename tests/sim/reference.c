@@ -308,17 +308,36 @@ static bool is_over(const struct reference_run *run, enum run_state *ret)
     return true;
 }
 
+/* When the last of its tasks has ended. */
+static uint64_t last_end(const struct reference_run *run)
+{
+    uint64_t last = 0;
+
+    for (uint32_t i = 0; i < run->dates.dag->task_count; i++)
+        for (uint32_t k = 0; k < run->nodes[i].count; k++)
+            if (run->nodes[i].items[k].ended > last)
+                last = run->nodes[i].items[k].ended;
+    return last;
+}
+
+/* Of those that are over, the one that was first. */
 static bool end_run(struct reference *r)
 {
+    struct reference_run *first = NULL;
+    enum run_state state = RUN_RUNNING;
+
     for (size_t i = 0; i < r->run_count; i++) {
         struct reference_run *run = r->runs[i];
-        if (run->state != RUN_RUNNING || !is_over(run, &run->state))
-            continue;
-        tell_waiters(r, run);
-        reference_touch(r, run->dates.dag);
-        return true;
+        if (run->state == RUN_RUNNING && is_over(run, &state) &&
+            (first == NULL || last_end(run) < last_end(first)))
+            first = run;
     }
-    return false;
+    if (first == NULL)
+        return false;
+    (void)is_over(first, &first->state);
+    tell_waiters(r, first);
+    reference_touch(r, first->dates.dag);
+    return true;
 }
 
 /* --- which task starts next ------------------------------------------------------------------ */
