@@ -74,9 +74,11 @@ static void add_escaped(struct buf *out, unsigned char c)
 /* Whether a text is printable ASCII that needs no escaping, as nearly all are. */
 static bool is_plain(struct str s)
 {
-    for (size_t i = 0; i < s.len; i++)
-        if (s.ptr[i] < 0x20 || s.ptr[i] == '"' || s.ptr[i] == '\\' || s.ptr[i] == 0x7F)
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        if (c < 0x20 || c >= 0x7F || c == '"' || c == '\\')
             return false;
+    }
     return true;
 }
 

@@ -116,6 +116,8 @@ static void documents(void **state)
     jw_kv_real(&w, "r", (double)NAN);
     jw_kv_raw(&w, "raw", "[1,2]");
     jw_kv_time(&w, "t", US_PER_SECOND);
+    jw_kv_int(&w, "a key that is longer than the short ones are", 0);
+    jw_kv_int(&w, "q\"\xFF", 1);
     jw_key(&w, "l");
     jw_begin_array(&w);
     jw_bool(&w, true);
@@ -130,6 +132,8 @@ static void documents(void **state)
     assert_true(json_is_null(json_object_get(read, "r")));
     assert_string_equal(json_get_string(read, "t", ""), "1970-01-01T00:00:01Z");
     assert_int_equal(json_array_size(json_object_get(read, "l")), 2);
+    assert_int_equal(json_get_int(read, "a key that is longer than the short ones are", 7), 0);
+    assert_int_equal(json_get_int(read, "q\"\xEF\xBF\xBD", 7), 1);
     assert_int_equal(json_get_int(read, "a", 7), 7);
     json_decref(read);
     buf_clear(&out);
