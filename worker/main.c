@@ -1,9 +1,10 @@
-/* millrace-worker: supervises the attempts of one machine, or serves as one of its own runners. */
+/* millrace-worker: supervises the attempts of one machine, or serves as its own shared runner. */
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "worker/shared.h"
 #include "worker/worker.h"
 
 #include <errno.h>
@@ -169,7 +170,7 @@ int main(int argc, char **argv)
                  !parse_number("staging", optarg, 0, INT64_MAX / US_PER_SECOND, &staging_s))
             return EXIT_USAGE;
         else if (id == ID_RUNNER)
-            runner_main(optarg);
+            shared_serve();
         else if (id == ID_VERSION || id == ID_HELP)
             return fputs(id == ID_HELP ? usage : "millrace-worker " MILLRACE_VERSION "\n", stdout) <
                    0;

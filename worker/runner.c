@@ -1,5 +1,6 @@
 #include "worker/runner.h"
 
+#include "base/fs.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -9,11 +10,16 @@
 #include "worker/environ.h"
 #include "worker/folder.h"
 #include "worker/guard.h"
+#include "worker/serve.h"
+#include "worker/shared.h"
 #include "worker/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -45,6 +51,28 @@ struct runner {
 };
 
 static void runner_read(struct runner *runner);
+
+bool runners_open(struct runners *runners, struct err *err)
+{
+    char self[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+    if (len <= 0)
+        return err_errno(err, "find this executable");
+    self[len] = '\0';
+    char *path = fs_join(dirname(self), "millrace-runner");
+    runners->program_fd = open(path, O_PATH | O_CLOEXEC);
+    if (runners->program_fd < 0)
+        err_set(err, ERR_NOT_FOUND, "%s: %s; install it beside millrace-worker", path,
+                strerror(errno));
+    free(path);
+    return runners->program_fd >= 0;
+}
+
+void runners_close(struct runners *runners)
+{
+    (void)close(runners->program_fd);
+}
 
 static void free_when_closed(struct runner *runner)
 {
@@ -128,14 +156,14 @@ void runner_flush_all(struct supervisor *supervisor)
 /* The copy has the command line of a runner that was started as a program. */
 static void serve_shared(void *context)
 {
-    static const char line[] = "millrace-worker\0--runner\0" RUNNER_MODE_SHARED;
+    static const char line[] = "millrace-worker\0--runner\0" SERVE_MODE_SHARED;
     const struct worker_options *options = context;
 
     if (options->command_bytes >= sizeof(line)) {
         memset(options->command_line, 0, options->command_bytes);
         memcpy(options->command_line, line, sizeof(line));
     }
-    runner_main(RUNNER_MODE_SHARED);
+    shared_serve();
 }
 
 static void launch_process(struct runner *runner, bool as_copy, int socket_fd, struct err *err)
@@ -146,19 +174,26 @@ static void launch_process(struct runner *runner, bool as_copy, int socket_fd, s
     const struct environ_extra extras[] = {
         {GUARD_VARIABLE, supervisor->instance.id}
     };
-    char name[] = "millrace-worker";
+    char self[] = "/proc/self/exe";
+    char runner_program[64];
+    char worker_name[] = "millrace-worker";
+    char runner_name[] = "millrace-runner";
     char flag[] = "--runner";
-    char data[] = RUNNER_MODE_DATA;
-    char shared[] = RUNNER_MODE_SHARED;
-    char light[] = RUNNER_MODE_LIGHT;
+    char data[] = SERVE_MODE_DATA;
+    char shared[] = SERVE_MODE_SHARED;
+    char light[] = SERVE_MODE_LIGHT;
     char *const modes[] = {data, shared, light};
-    char *argv[] = {name, flag, modes[runner->mode], NULL};
-    struct launch launch = {.program = "/proc/self/exe",
+    bool is_shared = runner->mode == RUNNER_SHARED;
+    char *argv[] = {is_shared ? worker_name : runner_name, flag, modes[runner->mode], NULL};
+    struct launch launch = {.program = is_shared ? self : runner_program,
                             .copy = as_copy ? serve_shared : NULL,
                             .context = &copied,
                             .argv = argv,
                             .socket_fd = socket_fd};
 
+    /* The child closes its own copy before it execs: the path goes by ours. */
+    (void)snprintf(runner_program, sizeof(runner_program), "/proc/%d/fd/%d", (int)getpid(),
+                   supervisor->runners.program_fd);
     launch.envp = environ_build(&arena, environ, NULL, extras, 1);
     runner->child = child_start(&supervisor->loop, &launch, err);
     arena_release(&arena);

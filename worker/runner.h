@@ -1,6 +1,6 @@
 /* Runners, seen from the worker: processes that wait for a data attempt with DuckDB open, the one
  * shared runner for kinds that touch no data, and light ones, which serve one look at a time and
- * are used again. The other side is runner_main.c. */
+ * are used again. The other side is serve.c. */
 #ifndef MILLRACE_WORKER_RUNNER_H
 #define MILLRACE_WORKER_RUNNER_H
 
@@ -10,11 +10,18 @@ struct runner;
 struct supervisor;
 
 struct runners {
+    int program_fd;        /* of millrace-runner, opened once: an upgrade of the files below a
+                            * worker that runs gives it no runner that speaks otherwise */
     struct runner *first;  /* all of them, ready or not */
     struct runner *shared; /* NULL = none yet */
     bool is_proven;        /* one has become ready: DuckDB is right */
     bool is_warm;          /* a data attempt has come: as many as slots are kept ready */
 };
+
+/* Finds millrace-runner, beside this program. ERR_NOT_FOUND names the place. runners_close() lets
+ * go of it. */
+bool runners_open(struct runners *runners, struct err *err);
+void runners_close(struct runners *runners);
 
 /* Keeps as many runners ready as are wanted now. */
 void runner_fill(struct supervisor *supervisor);

@@ -1,287 +1,49 @@
-/* A runner, from inside: opens DuckDB, says so, waits for its attempt, runs it, sends the result
- * and ends without tidying up: the process's end does that faster. The working folder is the base
- * folder already. */
-#include "base/fs.h"
+/* millrace-runner: runs one data attempt with DuckDB open, or one look at something outside after
+ * another. The worker starts it; it is a program of its own since what it links takes ten times as
+ * long to load as the worker does. */
 #include "base/json.h"
-#include "base/jw.h"
-#include "base/wire.h"
-#include "millrace/attempt.h"
-#include "millrace/messages.h"
-#include "millrace/state.h"
-#include "millrace/task_kind.h"
 #include "tasks/callback/webhook.h"
 #include "tasks/engine/engine.h"
-#include "worker/launch.h"
-#include "worker/worker.h"
+#include "worker/serve.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/prctl.h>
 
-#define READ_BYTES 65536
-#define OUTPUT_BYTES_MAX 65536
+#define EXIT_USAGE 2
 
-struct runner_kind {
-    const struct task_kind *kind;
-    task_run run;
-};
-
-static const struct runner_kind runner_kinds[] = {
+static bool run(struct attempt *attempt, const json_t *document, struct err *err)
+{
+    static const struct served_kind kinds[] = {
 #define TASK_KIND(name) {&name##_kind, name##_run},
 #include "tasks/kinds.def"
 #undef TASK_KIND
-};
-
-struct result {
-    enum outcome outcome;
-    const char *reason;
-    json_t *outputs;
-    json_t *datasets;
-};
-
-static const struct runner_kind *find_kind(const char *name)
-{
-    for (size_t i = 0; i < sizeof(runner_kinds) / sizeof(runner_kinds[0]); i++)
-        if (strcmp(runner_kinds[i].kind->name, name) == 0)
-            return &runner_kinds[i];
-    return NULL;
-}
-
-/* The worker is gone when its end of the socket is: then there is nobody to serve. */
-static void send_all(struct buf *out)
-{
-    struct err err = {0};
-
-    (void)fflush(NULL);
-    if (!fs_write_all(LAUNCH_SOCKET_FD, out->ptr, out->len, &err))
-        _exit(1);
-    buf_clear(out);
-}
-
-static size_t begin_results(struct buf *out)
-{
-    size_t frame = wire_begin(out);
-
-    buf_add_text(out, "{\"kind\":\"" MESSAGE_RESULT "\",\"results\":[");
-    return frame;
-}
-
-static void end_results(struct buf *out, size_t frame)
-{
-    buf_add_text(out, "]}");
-    wire_end(out, frame);
-}
-
-static void add_object(struct jw *w, const char *key, const json_t *object)
-{
-    struct buf text = {0};
-
-    if (json_object_size(object) == 0)
-        return;
-    json_dump_canonical(object, &text);
-    jw_kv_raw(w, key, buf_text(&text));
-    buf_release(&text);
-}
-
-static void add_result(struct buf *out, const char *token, const struct result *result)
-{
-    struct jw w = {.out = out};
-
-    jw_begin_object(&w);
-    jw_kv_string(&w, "token", token);
-    jw_kv_string(&w, "outcome", outcome_name(result->outcome));
-    if (result->reason != NULL)
-        jw_kv_string(&w, "reason", result->reason);
-    add_object(&w, "outputs", result->outputs);
-    add_object(&w, "datasets", result->datasets);
-    jw_end_object(&w);
-}
-
-static enum outcome outcome_of(const struct err *err)
-{
-    bool hopeless =
-        err->code == ERR_INVALID || err->code == ERR_TEMPLATE || err->code == ERR_FINDINGS;
-
-    return hopeless ? OUTCOME_FATAL : OUTCOME_FAILED;
-}
-
-static bool check_outputs(const json_t *outputs, struct err *err)
-{
-    struct buf text = {0};
-    bool ok;
-
-    if (json_object_size(outputs) == 0)
-        return true;
-    json_dump_canonical(outputs, &text);
-    ok = text.len <= OUTPUT_BYTES_MAX ||
-         err_set(err, ERR_LIMIT, "the outputs are %zu bytes, over the limit of %d", text.len,
-                 OUTPUT_BYTES_MAX);
-    buf_release(&text);
-    return ok;
-}
-
-/* `document` tells of the run, `own` of the attempt: a data runner gets both in one. */
-static bool run_attempt(const json_t *document, const json_t *own, struct engine *engine,
-                        const struct result *result, char **ret_waits_for, struct err *err)
-{
-    const char *name = json_get_string(own, "task_kind", "");
-    const struct runner_kind *kind = find_kind(name);
-    json_t *options = json_object_get(own, "options");
-    struct attempt attempt = {
-        .dag_id = json_get_string(document, "dag_id", ""),
-        .task_id = json_get_string(own, "task_id", ""),
-        .run_id = json_get_string(document, "run_id", ""),
-        .token = json_get_string(own, "token", ""),
-        .try_number = json_get_int(own, "try_number", 1),
-        .map_index = json_get_int(own, "map_index", -1),
-        .logical_date_us = json_get_int(document, "logical_date", 0),
-        .interval_start_us = json_get_int(document, "interval_start", 0),
-        .interval_end_us = json_get_int(document, "interval_end", 0),
-        .timezone = json_get_string(document, "timezone", "UTC"),
-        .kind = name,
-        .kind_version = kind == NULL ? 0 : kind->kind->version,
-        .cache = json_get_bool(document, "cache", true),
-        .options = options,
-        .folder = json_get_string(document, "folder", NULL),
-        .temp = json_get_string(document, "temp", NULL),
-        .memory_bytes = json_get_int(document, "memory", 0),
-        .staging_us = json_get_int(document, "staging", 0),
-        .threads = json_get_int(document, "threads", 1),
-        .engine = engine,
-        .outputs = result->outputs,
-        .datasets = result->datasets,
     };
 
     if (json_get_int(document, "callback", 0) > 0)
-        return webhook_run(options, json_get_string(document, "document", "{}"), err);
-    if (kind == NULL)
-        return err_set(err, ERR_INVALID, "this worker has no task kind %s", name);
-    if (json_is_object(options) && !options_coerce(kind->kind->options, options, err))
+        return webhook_run(attempt->options, json_get_string(document, "document", "{}"), err);
+    if (attempt->engine != NULL && !engine_set_limits(attempt->engine, attempt->memory_bytes,
+                                                      attempt->threads, attempt->temp, err))
         return false;
-    if (engine != NULL &&
-        !engine_set_limits(engine, attempt.memory_bytes, attempt.threads, attempt.temp, err))
-        return false;
-    bool ok = kind->run(&attempt, err) && check_outputs(result->outputs, err);
-    *ret_waits_for = attempt.waits_for;
-    return ok;
+    return serve_kind(kinds, sizeof(kinds) / sizeof(kinds[0]), attempt, err);
 }
 
-/* Attempts of the shared runner have no log. */
-static void serve_one(const json_t *document, const json_t *own, struct engine *engine,
-                      bool has_log, struct buf *out)
+int main(int argc, char **argv)
 {
-    json_t *outputs = json_object();
-    json_t *datasets = json_object();
-    char *waits_for = NULL;
-    struct err err = {0};
-    struct result result = {.outcome = OUTCOME_SUCCESS, .outputs = outputs, .datasets = datasets};
-
-    if (!run_attempt(document, own, engine, &result, &waits_for, &err)) {
-        result = (struct result){.outcome = outcome_of(&err), .reason = err.message};
-        if (has_log)
-            (void)fprintf(stderr, "%s\n", err.message);
-    } else if (waits_for != NULL) {
-        result = (struct result){.outcome = OUTCOME_RESCHEDULE, .reason = waits_for};
-    } else if (json_get_bool(outputs, "unchanged", false)) {
-        result.reason = "unchanged";
-    }
-    add_result(out, json_get_string(own, "token", ""), &result);
-    free(waits_for);
-    json_decref(outputs);
-    json_decref(datasets);
-}
-
-static void serve(const json_t *document, struct engine *engine, bool has_log, struct buf *out)
-{
-    const json_t *attempts = json_object_get(document, "attempts");
-    size_t frame = begin_results(out);
-
-    if (attempts == NULL)
-        serve_one(document, document, engine, has_log, out);
-    for (size_t i = 0; i < json_array_size(attempts); i++) {
-        if (i > 0)
-            buf_add_char(out, ',');
-        serve_one(document, json_array_get(attempts, i), engine, has_log, out);
-    }
-    end_results(out, frame);
-}
-
-/* Waits for more bytes; false when the worker has closed its end. */
-static bool read_more(struct buf *in)
-{
-    char piece[READ_BYTES];
-    ssize_t n;
-
-    do
-        n = read(LAUNCH_SOCKET_FD, piece, sizeof(piece));
-    while (n < 0 && errno == EINTR);
-    if (n > 0)
-        buf_add(in, piece, (size_t)n);
-    return n > 0;
-}
-
-/* Serves all complete frames of `in`, and answers each at once. */
-static size_t serve_frames(struct buf *in, struct engine *engine, bool has_log, struct buf *out)
-{
-    size_t offset = 0;
-    size_t served = 0;
-    struct str frame;
-
-    while (wire_next(buf_str(in), &offset, &frame) == WIRE_FRAME) {
-        struct err err = {0};
-        json_t *document = json_parse(frame, &err);
-
-        if (document == NULL) {
-            (void)fprintf(stderr, "a frame from the worker: %s\n", err.message);
-            _exit(1);
-        }
-        serve(document, engine, has_log, out);
-        send_all(out);
-        json_decref(document);
-        served++;
-    }
-    buf_consume(in, offset);
-    return served;
-}
-
-static void say_ready(struct buf *out)
-{
-    struct jw w = {.out = out};
-    size_t start = wire_begin(out);
-
-    jw_begin_object(&w);
-    jw_kv_string(&w, "kind", MESSAGE_READY);
-    jw_end_object(&w);
-    wire_end(out, start);
-    send_all(out);
-}
-
-void runner_main(const char *mode)
-{
-    bool has_log = strcmp(mode, RUNNER_MODE_SHARED) != 0;
-    bool has_data = strcmp(mode, RUNNER_MODE_DATA) == 0;
-    struct engine *engine = NULL;
-    struct buf in = {0};
-    struct buf out = {0};
+    struct serving serving = {.run = run, .has_log = true};
     struct err err = {0};
 
-    /* Output is seen as it is written, also where it goes to a pipe. */
-    (void)setvbuf(stdout, NULL, _IOLBF, 0);
-    if (has_data && (engine = engine_open(&err)) == NULL) {
-        struct result result = {.outcome = OUTCOME_FAILED, .reason = err.message};
-
-        (void)fprintf(stderr, "%s\n", err.message);
-        size_t frame = begin_results(&out);
-        add_result(&out, NULL, &result);
-        end_results(&out, frame);
-        send_all(&out);
-        _exit(1);
+    if (argc != 3 || strcmp(argv[1], "--runner") != 0 ||
+        (strcmp(argv[2], SERVE_MODE_DATA) != 0 && strcmp(argv[2], SERVE_MODE_LIGHT) != 0)) {
+        (void)fputs("millrace-runner " MILLRACE_VERSION
+                    ": started by millrace-worker, not by hand\n",
+                    stderr);
+        return EXIT_USAGE;
     }
-    say_ready(&out);
-    while (read_more(&in))
-        if (serve_frames(&in, engine, has_log, &out) > 0 && has_data)
-            break;
-    _exit(0);
+    /* It was started by its descriptor's path, whose last part would be its name. */
+    (void)prctl(PR_SET_NAME, "millrace-runner");
+    serving.is_for_one = strcmp(argv[2], SERVE_MODE_DATA) == 0;
+    if (serving.is_for_one && (serving.engine = engine_open(&err)) == NULL)
+        serve_refuse(err.message);
+    serve_attempts(&serving);
 }

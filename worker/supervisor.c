@@ -465,13 +465,18 @@ static bool supervisor_open(struct supervisor *s, struct err *err)
     };
     char *path;
 
-    if (!instance_open(&s->instance, s->options->state_folder, err))
+    if (!runners_open(&s->runners, err))
         return false;
+    if (!instance_open(&s->instance, s->options->state_folder, err)) {
+        runners_close(&s->runners);
+        return false;
+    }
     if (!guard_start(&s->instance, &s->guard, &s->guard_fd, err) ||
         !folders_open(&s->folders, s->options->state_folder, s->instance.id, s->options->slots,
                       err)) {
         folders_close(&s->folders);
         instance_close(&s->instance);
+        runners_close(&s->runners);
         return false;
     }
     reap_init();
@@ -509,6 +514,7 @@ static void supervisor_close(struct supervisor *s)
     (void)uv_loop_close(&s->loop);
     folders_close(&s->folders);
     instance_close(&s->instance);
+    runners_close(&s->runners);
     (void)close(s->guard_fd);
 }
 

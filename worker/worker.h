@@ -1,4 +1,4 @@
-/* The worker as a part: its options and its two ways to run. */
+/* The worker as a part: its options, and its run. */
 #ifndef MILLRACE_WORKER_WORKER_H
 #define MILLRACE_WORKER_WORKER_H
 
@@ -17,13 +17,5 @@ struct worker_options {
 
 /* Supervises attempts until told to end; returns the exit code. */
 int worker_run(const struct worker_options *options);
-
-/* Serves as a runner on descriptor LAUNCH_SOCKET_FD: with DuckDB for one attempt, or as the shared
- * one, without, for many. Does not return. */
-__attribute__((noreturn)) void runner_main(const char *mode);
-
-#define RUNNER_MODE_DATA "data"
-#define RUNNER_MODE_SHARED "shared"
-#define RUNNER_MODE_LIGHT "light"
 
 #endif

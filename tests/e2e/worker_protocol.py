@@ -722,6 +722,15 @@ class Arguments(unittest.TestCase):
                 self.assertEqual(done.returncode, 2)
                 self.assertTrue(done.stderr)
 
+    def test_without_its_runner(self):
+        with tempfile.TemporaryDirectory() as folder:
+            alone = shutil.copy(WORKER, folder)
+            done = subprocess.run([alone, "--state", os.path.join(folder, "state")],
+                                  capture_output=True, timeout=WAIT_S, text=True)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(os.path.join(folder, "millrace-runner"), done.stderr)
+            self.assertIn("install it beside millrace-worker", done.stderr)
+
     def test_version(self):
         done = subprocess.run([WORKER, "--version"], capture_output=True, timeout=WAIT_S)
         self.assertEqual(done.returncode, 0)

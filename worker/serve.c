@@ -1,0 +1,264 @@
+#include "worker/serve.h"
+
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/jw.h"
+#include "base/wire.h"
+#include "millrace/messages.h"
+#include "millrace/state.h"
+#include "worker/launch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READ_BYTES 65536
+#define OUTPUT_BYTES_MAX 65536
+
+struct result {
+    enum outcome outcome;
+    const char *reason;
+    json_t *outputs;
+    json_t *datasets;
+};
+
+/* The worker is gone when its end of the socket is: then there is nobody to serve. */
+static void send_all(struct buf *out)
+{
+    struct err err = {0};
+
+    (void)fflush(NULL);
+    if (!fs_write_all(LAUNCH_SOCKET_FD, out->ptr, out->len, &err))
+        _exit(1);
+    buf_clear(out);
+}
+
+static size_t begin_results(struct buf *out)
+{
+    size_t frame = wire_begin(out);
+
+    buf_add_text(out, "{\"kind\":\"" MESSAGE_RESULT "\",\"results\":[");
+    return frame;
+}
+
+static void end_results(struct buf *out, size_t frame)
+{
+    buf_add_text(out, "]}");
+    wire_end(out, frame);
+}
+
+static void add_object(struct jw *w, const char *key, const json_t *object)
+{
+    struct buf text = {0};
+
+    if (json_object_size(object) == 0)
+        return;
+    json_dump_canonical(object, &text);
+    jw_kv_raw(w, key, buf_text(&text));
+    buf_release(&text);
+}
+
+static void add_result(struct buf *out, const char *token, const struct result *result)
+{
+    struct jw w = {.out = out};
+
+    jw_begin_object(&w);
+    jw_kv_string(&w, "token", token);
+    jw_kv_string(&w, "outcome", outcome_name(result->outcome));
+    if (result->reason != NULL)
+        jw_kv_string(&w, "reason", result->reason);
+    add_object(&w, "outputs", result->outputs);
+    add_object(&w, "datasets", result->datasets);
+    jw_end_object(&w);
+}
+
+static enum outcome outcome_of(const struct err *err)
+{
+    bool hopeless =
+        err->code == ERR_INVALID || err->code == ERR_TEMPLATE || err->code == ERR_FINDINGS;
+
+    return hopeless ? OUTCOME_FATAL : OUTCOME_FAILED;
+}
+
+static bool check_outputs(const json_t *outputs, struct err *err)
+{
+    struct buf text = {0};
+    bool ok;
+
+    if (json_object_size(outputs) == 0)
+        return true;
+    json_dump_canonical(outputs, &text);
+    ok = text.len <= OUTPUT_BYTES_MAX ||
+         err_set(err, ERR_LIMIT, "the outputs are %zu bytes, over the limit of %d", text.len,
+                 OUTPUT_BYTES_MAX);
+    buf_release(&text);
+    return ok;
+}
+
+bool serve_kind(const struct served_kind *kinds, size_t count, struct attempt *attempt,
+                struct err *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(kinds[i].kind->name, attempt->kind) == 0)
+            return kinds[i].run(attempt, err);
+    return err_set(err, ERR_INVALID, "this worker has no task kind %s", attempt->kind);
+}
+
+/* `document` tells of the run, `own` of the attempt: a data runner gets both in one. */
+static bool run_attempt(const struct serving *serving, const json_t *document, const json_t *own,
+                        const struct result *result, char **ret_waits_for, struct err *err)
+{
+    const char *name = json_get_string(own, "task_kind", "");
+    const struct task_kind *kind = task_kind_find(str_from(name)); /* NULL: of a callback */
+    json_t *options = json_object_get(own, "options");
+    struct attempt attempt = {
+        .dag_id = json_get_string(document, "dag_id", ""),
+        .task_id = json_get_string(own, "task_id", ""),
+        .run_id = json_get_string(document, "run_id", ""),
+        .token = json_get_string(own, "token", ""),
+        .try_number = json_get_int(own, "try_number", 1),
+        .map_index = json_get_int(own, "map_index", -1),
+        .logical_date_us = json_get_int(document, "logical_date", 0),
+        .interval_start_us = json_get_int(document, "interval_start", 0),
+        .interval_end_us = json_get_int(document, "interval_end", 0),
+        .timezone = json_get_string(document, "timezone", "UTC"),
+        .kind = name,
+        .kind_version = kind == NULL ? 0 : kind->version,
+        .cache = json_get_bool(document, "cache", true),
+        .options = options,
+        .folder = json_get_string(document, "folder", NULL),
+        .temp = json_get_string(document, "temp", NULL),
+        .memory_bytes = json_get_int(document, "memory", 0),
+        .staging_us = json_get_int(document, "staging", 0),
+        .threads = json_get_int(document, "threads", 1),
+        .engine = serving->engine,
+        .outputs = result->outputs,
+        .datasets = result->datasets,
+    };
+
+    if (kind != NULL && json_is_object(options) && !options_coerce(kind->options, options, err))
+        return false;
+    bool ok = serving->run(&attempt, document, err) && check_outputs(result->outputs, err);
+
+    *ret_waits_for = attempt.waits_for;
+    return ok;
+}
+
+/* Attempts of the shared runner have no log. */
+static void serve_one(const struct serving *serving, const json_t *document, const json_t *own,
+                      struct buf *out)
+{
+    json_t *outputs = json_object();
+    json_t *datasets = json_object();
+    char *waits_for = NULL;
+    struct err err = {0};
+    struct result result = {.outcome = OUTCOME_SUCCESS, .outputs = outputs, .datasets = datasets};
+
+    if (!run_attempt(serving, document, own, &result, &waits_for, &err)) {
+        result = (struct result){.outcome = outcome_of(&err), .reason = err.message};
+        if (serving->has_log)
+            (void)fprintf(stderr, "%s\n", err.message);
+    } else if (waits_for != NULL) {
+        result = (struct result){.outcome = OUTCOME_RESCHEDULE, .reason = waits_for};
+    } else if (json_get_bool(outputs, "unchanged", false)) {
+        result.reason = "unchanged";
+    }
+    add_result(out, json_get_string(own, "token", ""), &result);
+    free(waits_for);
+    json_decref(outputs);
+    json_decref(datasets);
+}
+
+static void serve_all(const struct serving *serving, const json_t *document, struct buf *out)
+{
+    const json_t *attempts = json_object_get(document, "attempts");
+    size_t frame = begin_results(out);
+
+    if (attempts == NULL)
+        serve_one(serving, document, document, out);
+    for (size_t i = 0; i < json_array_size(attempts); i++) {
+        if (i > 0)
+            buf_add_char(out, ',');
+        serve_one(serving, document, json_array_get(attempts, i), out);
+    }
+    end_results(out, frame);
+}
+
+/* Waits for more bytes; false when the worker has closed its end. */
+static bool read_more(struct buf *in)
+{
+    char piece[READ_BYTES];
+    ssize_t n;
+
+    do
+        n = read(LAUNCH_SOCKET_FD, piece, sizeof(piece));
+    while (n < 0 && errno == EINTR);
+    if (n > 0)
+        buf_add(in, piece, (size_t)n);
+    return n > 0;
+}
+
+/* Serves all complete frames of `in`, and answers each at once. */
+static size_t serve_frames(const struct serving *serving, struct buf *in, struct buf *out)
+{
+    size_t offset = 0;
+    size_t served = 0;
+    struct str frame;
+
+    while (wire_next(buf_str(in), &offset, &frame) == WIRE_FRAME) {
+        struct err err = {0};
+        json_t *document = json_parse(frame, &err);
+
+        if (document == NULL) {
+            (void)fprintf(stderr, "a frame from the worker: %s\n", err.message);
+            _exit(1);
+        }
+        serve_all(serving, document, out);
+        send_all(out);
+        json_decref(document);
+        served++;
+    }
+    buf_consume(in, offset);
+    return served;
+}
+
+static void say_ready(struct buf *out)
+{
+    struct jw w = {.out = out};
+    size_t start = wire_begin(out);
+
+    jw_begin_object(&w);
+    jw_kv_string(&w, "kind", MESSAGE_READY);
+    jw_end_object(&w);
+    wire_end(out, start);
+    send_all(out);
+}
+
+void serve_refuse(const char *reason)
+{
+    const struct result result = {.outcome = OUTCOME_FAILED, .reason = reason};
+    struct buf out = {0};
+
+    (void)fprintf(stderr, "%s\n", reason);
+    size_t frame = begin_results(&out);
+    add_result(&out, NULL, &result);
+    end_results(&out, frame);
+    send_all(&out);
+    _exit(1);
+}
+
+void serve_attempts(const struct serving *serving)
+{
+    struct buf in = {0};
+    struct buf out = {0};
+
+    /* Output is seen as it is written, also where it goes to a pipe. */
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
+    say_ready(&out);
+    while (read_more(&in))
+        if (serve_frames(serving, &in, &out) > 0 && serving->is_for_one)
+            break;
+    _exit(0);
+}
