@@ -3,10 +3,10 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "cli/curl.h"
 #include "millrace/messages.h"
 #include "millrace/settings.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -16,7 +16,8 @@
 #define TIMEOUT_SECONDS 60L
 
 struct client {
-    CURL *curl;
+    struct curl curl;
+    CURL *handle;
     char *url; /* without a slash at the end */
 };
 
@@ -65,9 +66,10 @@ struct client *client_open(const char *server, const char *state_folder, struct 
 
     struct client *client = mem_alloc(sizeof(*client));
     client->url = url;
-    client->curl = curl_easy_init();
-    if (client->curl == NULL) {
-        err_set(err, ERR_FAILED, "libcurl could not be initialised");
+    bool ok = curl_load(&client->curl, err);
+    if (ok && (client->handle = client->curl.easy_init()) == NULL)
+        ok = err_set(err, ERR_FAILED, "libcurl could not be initialised");
+    if (!ok) {
         client_close(client);
         return NULL;
     }
@@ -78,7 +80,8 @@ void client_close(struct client *client)
 {
     if (client == NULL)
         return;
-    curl_easy_cleanup(client->curl);
+    if (client->handle != NULL)
+        client->curl.easy_cleanup(client->handle);
     free(client->url);
     free(client);
 }
@@ -164,38 +167,39 @@ static bool perform(struct client *client, const char *method, const char *path,
     struct buf url = {0};
     struct buf text = {0};
     long status = 0;
-    CURL *curl = client->curl;
+    const struct curl *curl = &client->curl;
+    CURL *handle = client->handle;
 
     buf_printf(&url, "%s%s", client->url, path);
-    struct curl_slist *headers = curl_slist_append(NULL, accept);
-    curl_easy_reset(curl);
-    (void)curl_easy_setopt(curl, CURLOPT_URL, buf_text(&url));
-    (void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
-    (void)curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-    (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT, TIMEOUT_SECONDS);
-    (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
-    (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
+    struct curl_slist *headers = curl->slist_append(NULL, accept);
+    curl->easy_reset(handle);
+    (void)curl->easy_setopt(handle, CURLOPT_URL, buf_text(&url));
+    (void)curl->easy_setopt(handle, CURLOPT_CUSTOMREQUEST, method);
+    (void)curl->easy_setopt(handle, CURLOPT_NOPROXY, "*");
+    (void)curl->easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
+    (void)curl->easy_setopt(handle, CURLOPT_TIMEOUT, TIMEOUT_SECONDS);
+    (void)curl->easy_setopt(handle, CURLOPT_WRITEFUNCTION, receive);
+    (void)curl->easy_setopt(handle, CURLOPT_WRITEDATA, answer);
     if (body != NULL) {
         json_dump_canonical(body, &text);
-        headers = curl_slist_append(headers, "Content-Type: application/json");
-        (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)text.len);
-        (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, buf_text(&text));
+        headers = curl->slist_append(headers, "Content-Type: application/json");
+        (void)curl->easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)text.len);
+        (void)curl->easy_setopt(handle, CURLOPT_POSTFIELDS, buf_text(&text));
     }
-    (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    CURLcode result = curl_easy_perform(curl);
+    (void)curl->easy_setopt(handle, CURLOPT_HTTPHEADER, headers);
+    CURLcode result = curl->easy_perform(handle);
     if (result == CURLE_OK)
-        (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+        (void)curl->easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
     bool ok = status >= 200 && status < 300;
     if (result == CURLE_COULDNT_CONNECT)
         err_set(err, ERR_UNREACHABLE, "nothing answers at %s; %s", client->url, no_server);
     else if (result == CURLE_OPERATION_TIMEDOUT)
         err_set(err, ERR_TIMEOUT, "%s did not answer within %ld s", client->url, TIMEOUT_SECONDS);
     else if (result != CURLE_OK)
-        err_set(err, ERR_UNREACHABLE, "%s: %s", client->url, curl_easy_strerror(result));
+        err_set(err, ERR_UNREACHABLE, "%s: %s", client->url, curl->easy_strerror(result));
     else if (!ok)
         fail_with_answer(status, answer, err);
-    curl_slist_free_all(headers);
+    curl->slist_free_all(headers);
     buf_release(&url);
     buf_release(&text);
     return ok;

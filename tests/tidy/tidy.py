@@ -29,7 +29,7 @@ DOORS = [
     (r"\bMHD_\w+\s*\(", ["web/"]),
     (r"\bduckdb_\w+\s*\(", ["tasks/engine/", "tests/"]),
     (r"\buv_\w+\s*\(", ["scheduler/", "worker/", "web/", "cli/", "tests/"]),
-    (r"\bcurl_\w+\s*\(", ["cli/client.c", "tasks/http/client.c"]),
+    (r"\bcurl_(easy|slist|multi|global)_\w+\s*\(|<curl/", ["cli/curl.", "tasks/http/client.c"]),
     (r"\bscols_\w+\s*\(", ["cli/table.c"]),
 ]
 
