@@ -148,17 +148,49 @@ static bool add_result(struct peer *peer, json_t *document, const json_t *result
     return true;
 }
 
-static bool on_ended(struct peer *peer, json_t *document)
+typedef bool (*add_result_fn)(struct peer *peer, json_t *document, const json_t *result,
+                              const char *worker);
+
+static bool for_results(struct peer *peer, json_t *document, add_result_fn add)
 {
     const json_t *results = json_object_get(document, "results");
     const char *worker = arena_strdup(&peer->peers->scheduler->turn_arena, peer->instance);
 
     if (!json_is_array(results))
-        return peer_refuse(peer, "`ended` without results");
+        return peer_refuse(peer, "`ended` or `done` without results");
     for (size_t i = 0; i < json_array_size(results); i++)
-        if (!add_result(peer, document, json_array_get(results, i), worker))
+        if (!add(peer, document, json_array_get(results, i), worker))
             return false;
     return true;
+}
+
+static bool on_ended(struct peer *peer, json_t *document)
+{
+    return for_results(peer, document, add_result);
+}
+
+static bool add_done(struct peer *peer, json_t *document, const json_t *result, const char *worker)
+{
+    const json_t *started_at = json_array_get(result, 1);
+    const json_t *ended_at = json_array_get(result, 2);
+    struct event_attempt_ended ended = {
+        .token = json_string_value(json_array_get(result, 0)),
+        .outcome = OUTCOME_SUCCESS,
+        .exit_code = -1,
+        .started_at_us = json_integer_value(started_at),
+        .ended_at_us = json_integer_value(ended_at),
+        .worker = worker,
+    };
+
+    if (ended.token == NULL || !json_is_integer(started_at) || !json_is_integer(ended_at))
+        return peer_refuse(peer, "`done` with a result that is not [token, started_at, ended_at]");
+    inbox_add(peer->peers->scheduler, EVENT_ATTEMPT_ENDED, document)->as.attempt_ended = ended;
+    return true;
+}
+
+static bool on_done(struct peer *peer, json_t *document)
+{
+    return for_results(peer, document, add_done);
 }
 
 static bool on_web_hello(struct peer *peer, json_t *document)
@@ -188,6 +220,7 @@ struct message {
 static const struct message messages[] = {
     {MESSAGE_STARTED,      PEER_WORKER, on_started     },
     {MESSAGE_ENDED,        PEER_WORKER, on_ended       },
+    {MESSAGE_DONE,         PEER_WORKER, on_done        },
     {MESSAGE_COMMAND,      PEER_CLIENT, on_command     },
     {MESSAGE_WORKER_HELLO, PEER_NEW,    on_worker_hello},
     {MESSAGE_WEB_HELLO,    PEER_NEW,    on_web_hello   },

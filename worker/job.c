@@ -73,9 +73,33 @@ static void add_object(struct jw *w, const char *key, const json_t *object)
     buf_release(&text);
 }
 
+/* Nothing but when: a success of a program says its exit code too. */
+static bool is_short(const struct job *job)
+{
+    return job->outcome == OUTCOME_SUCCESS && job->exit_code < 0 && job->signal == 0 &&
+           job->reason == NULL && job->outputs == NULL && job->datasets == NULL;
+}
+
+static void build_done(struct job *job)
+{
+    struct jw w = {.out = &job->ended};
+
+    job->is_short = true;
+    jw_begin_array(&w);
+    jw_string(&w, job->token);
+    jw_int(&w, job->started_at_us);
+    jw_int(&w, job->ended_at_us);
+    jw_end_array(&w);
+}
+
 static void build_ended(struct job *job)
 {
     struct jw w = {.out = &job->ended};
+
+    if (is_short(job)) {
+        build_done(job);
+        return;
+    }
 
     jw_begin_object(&w);
     jw_kv_string(&w, "token", job->token);

@@ -75,6 +75,7 @@ struct job {
 
     bool is_announced; /* the scheduler was told that it runs */
     bool is_judged;    /* the first verdict stands */
+    bool is_short;     /* `ended` is an item of MESSAGE_DONE */
     enum outcome outcome;
     char *reason;
     int64_t exit_code; /* -1 = none */

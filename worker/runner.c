@@ -425,33 +425,59 @@ static void start_failed(struct runner *runner, const char *reason)
         supervisor_exit(supervisor, 1);
 }
 
-static void take_result(struct runner *runner, const json_t *result)
+/* The job that an answer is of; NULL if it was stopped meanwhile. */
+static struct job *job_of(struct runner *runner, const char *token)
 {
     struct job *job = runner->job;
-    enum outcome outcome = OUTCOME_FAILED;
-    json_t *outputs = json_object_get(result, "outputs");
 
     if (runner->mode != RUNNER_DATA)
-        job = job_find(runner->supervisor, json_get_string(result, "token", ""));
+        job = token == NULL ? NULL : job_find(runner->supervisor, token);
+    return job != NULL && job->runner == runner ? job : NULL;
+}
+
+static void answered(struct runner *runner, struct job *job, enum outcome outcome,
+                     const char *reason)
+{
+    job_judge(job, outcome, "%s", reason);
+    if (runner->mode != RUNNER_DATA)
+        job_handle(job, JOB_FINISHED);
+}
+
+static void take_result(struct runner *runner, const json_t *result)
+{
+    struct job *job = job_of(runner, json_get_string(result, "token", NULL));
+    const char *reason = json_get_string(result, "reason", "");
+    enum outcome outcome = OUTCOME_FAILED;
+    json_t *outputs = json_object_get(result, "outputs");
+    json_t *datasets = json_object_get(result, "datasets");
+
     if (runner->mode == RUNNER_DATA && !runner->is_ready)
-        start_failed(runner, json_get_string(result, "reason", ""));
-    if (job == NULL || job->runner != runner)
-        return; /* it was stopped meanwhile */
+        start_failed(runner, reason);
+    if (job == NULL)
+        return;
     if (!outcome_parse(str_from(json_get_string(result, "outcome", "")), &outcome))
         log_error("result_unknown", "token=%s", job->token);
     if (!job->is_judged && json_object_size(outputs) > 0)
         job->outputs = json_incref(outputs);
-    if (!job->is_judged && json_object_size(json_object_get(result, "datasets")) > 0)
-        job->datasets = json_incref(json_object_get(result, "datasets"));
-    job_judge(job, outcome, "%s", json_get_string(result, "reason", ""));
-    if (runner->mode != RUNNER_DATA)
-        job_handle(job, JOB_FINISHED);
+    if (!job->is_judged && json_object_size(datasets) > 0)
+        job->datasets = json_incref(datasets);
+    answered(runner, job, outcome, reason);
 }
 
 static void take_results(struct runner *runner, const json_t *results)
 {
     for (size_t i = 0; i < json_array_size(results); i++)
         take_result(runner, json_array_get(results, i));
+}
+
+static void take_done(struct runner *runner, const json_t *tokens)
+{
+    for (size_t i = 0; i < json_array_size(tokens); i++) {
+        struct job *job = job_of(runner, json_string_value(json_array_get(tokens, i)));
+
+        if (job != NULL)
+            answered(runner, job, OUTCOME_SUCCESS, "");
+    }
 }
 
 static void take_frames(struct runner *runner)
@@ -469,6 +495,8 @@ static void take_frames(struct runner *runner)
             runner->supervisor->runners.is_proven |= runner->mode == RUNNER_DATA;
         } else if (strcmp(kind, MESSAGE_RESULT) == 0) {
             take_results(runner, json_object_get(parsed, "results"));
+        } else if (strcmp(kind, MESSAGE_DONE) == 0) {
+            take_done(runner, json_object_get(parsed, "tokens"));
         } else {
             log_error("runner_frame", "pid=%d kind=\"%s\"", (int)runner->child->pid, kind);
         }

@@ -35,18 +35,33 @@ static void send_all(struct buf *out)
     buf_clear(out);
 }
 
-static size_t begin_results(struct buf *out)
-{
-    size_t frame = wire_begin(out);
+/* Answers to the attempts of one frame: a frame of each form that they have, one after the other.
+ */
+struct answers {
+    struct buf *out;
+    const char *kind; /* of the frame that is open; NULL = none is */
+    size_t frame;
+};
 
-    buf_add_text(out, "{\"kind\":\"" MESSAGE_RESULT "\",\"results\":[");
-    return frame;
+static void end_answers(struct answers *answers)
+{
+    if (answers->kind == NULL)
+        return;
+    buf_add_text(answers->out, "]}");
+    wire_end(answers->out, answers->frame);
+    answers->kind = NULL;
 }
 
-static void end_results(struct buf *out, size_t frame)
+static void begin_answer(struct answers *answers, const char *kind, const char *list)
 {
-    buf_add_text(out, "]}");
-    wire_end(out, frame);
+    if (answers->kind == kind) {
+        buf_add_char(answers->out, ',');
+        return;
+    }
+    end_answers(answers);
+    answers->kind = kind;
+    answers->frame = wire_begin(answers->out);
+    buf_printf(answers->out, "{\"kind\":\"%s\",\"%s\":[", kind, list);
 }
 
 static void add_object(struct jw *w, const char *key, const json_t *object)
@@ -60,10 +75,17 @@ static void add_object(struct jw *w, const char *key, const json_t *object)
     buf_release(&text);
 }
 
-static void add_result(struct buf *out, const char *token, const struct result *result)
+static void add_result(struct answers *answers, const char *token, const struct result *result)
 {
-    struct jw w = {.out = out};
+    struct jw w = {.out = answers->out};
 
+    if (result->outcome == OUTCOME_SUCCESS && result->reason == NULL &&
+        json_object_size(result->outputs) == 0 && json_object_size(result->datasets) == 0) {
+        begin_answer(answers, MESSAGE_DONE, "tokens");
+        jw_string(&w, token);
+        return;
+    }
+    begin_answer(answers, MESSAGE_RESULT, "results");
     jw_begin_object(&w);
     jw_kv_string(&w, "token", token);
     jw_kv_string(&w, "outcome", outcome_name(result->outcome));
@@ -148,7 +170,7 @@ static bool run_attempt(const struct serving *serving, const json_t *document, c
 
 /* Attempts of the shared runner have no log. */
 static void serve_one(const struct serving *serving, const json_t *document, const json_t *own,
-                      struct buf *out)
+                      struct answers *answers)
 {
     json_t *outputs = json_object();
     json_t *datasets = json_object();
@@ -165,7 +187,7 @@ static void serve_one(const struct serving *serving, const json_t *document, con
     } else if (json_get_bool(outputs, "unchanged", false)) {
         result.reason = "unchanged";
     }
-    add_result(out, json_get_string(own, "token", ""), &result);
+    add_result(answers, json_get_string(own, "token", ""), &result);
     free(waits_for);
     json_decref(outputs);
     json_decref(datasets);
@@ -174,16 +196,13 @@ static void serve_one(const struct serving *serving, const json_t *document, con
 static void serve_all(const struct serving *serving, const json_t *document, struct buf *out)
 {
     const json_t *attempts = json_object_get(document, "attempts");
-    size_t frame = begin_results(out);
+    struct answers answers = {.out = out};
 
     if (attempts == NULL)
-        serve_one(serving, document, document, out);
-    for (size_t i = 0; i < json_array_size(attempts); i++) {
-        if (i > 0)
-            buf_add_char(out, ',');
-        serve_one(serving, document, json_array_get(attempts, i), out);
-    }
-    end_results(out, frame);
+        serve_one(serving, document, document, &answers);
+    for (size_t i = 0; i < json_array_size(attempts); i++)
+        serve_one(serving, document, json_array_get(attempts, i), &answers);
+    end_answers(&answers);
 }
 
 /* Waits for more bytes; false when the worker has closed its end. */
@@ -240,11 +259,11 @@ void serve_refuse(const char *reason)
 {
     const struct result result = {.outcome = OUTCOME_FAILED, .reason = reason};
     struct buf out = {0};
+    struct answers answers = {.out = &out};
 
     (void)fprintf(stderr, "%s\n", reason);
-    size_t frame = begin_results(&out);
-    add_result(&out, NULL, &result);
-    end_results(&out, frame);
+    add_result(&answers, NULL, &result);
+    end_answers(&answers);
     send_all(&out);
     _exit(1);
 }

@@ -119,7 +119,8 @@ void supervisor_announce(struct supervisor *s)
 void supervisor_send_ended(struct supervisor *s, const struct job *job)
 {
     if (s->is_welcome)
-        connection_add_item(s->connection, MESSAGE_ENDED, "results", buf_str(&job->ended));
+        connection_add_item(s->connection, job->is_short ? MESSAGE_DONE : MESSAGE_ENDED, "results",
+                            buf_str(&job->ended));
 }
 
 /* --- from the scheduler ---------------------------------------------------------------------- */

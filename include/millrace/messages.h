@@ -14,6 +14,8 @@
  *                 repeated after every reconnect until acknowledged; exit_code -1 = none;
  *                 worker_lost with started_at 0: given back unstarted by a worker that ends, which
  *                 gets no more and costs the task no try
+ *   done          {results: [[token, started_at, ended_at]]}   the short form of `ended` for what
+ *                 succeeded without a program or outputs, of which there may be thousands a second
  * To a worker:
  *   welcome       {protocol, epoch}
  *   start         {worker, dag_id, run_id, run, logical_date, interval_start, interval_end,
@@ -59,6 +61,7 @@
  *   ready         {}                         runner → worker: DuckDB is open
  *   result        {results: [{token, outcome, reason, outputs, datasets}]} runner → worker; then
  *                 the runner exits, except a shared one
+ *   done          {tokens}                   likewise, its short form: successes without outputs
  *
  * What there is many of in a turn shares a frame: a result, a start or an acknowledgement costs a
  * microsecond or two, half of what a frame of its own costs. A sender begins another frame once one
@@ -68,13 +71,14 @@
 #ifndef MILLRACE_MESSAGES_H
 #define MILLRACE_MESSAGES_H
 
-#define MESSAGES_PROTOCOL 2
+#define MESSAGES_PROTOCOL 3
 #define MESSAGES_BATCH_BYTES (4u * 1024)
 
 /* The names of the kinds, so that no two files spell one differently. */
 #define MESSAGE_WORKER_HELLO "worker_hello"
 #define MESSAGE_STARTED "started"
 #define MESSAGE_ENDED "ended"
+#define MESSAGE_DONE "done"
 #define MESSAGE_WELCOME "welcome"
 #define MESSAGE_START "start"
 #define MESSAGE_STOP "stop"

@@ -59,7 +59,7 @@ class Scheduler:
         self.inbox = []
         self.frames = []
         hello = self.wait("worker_hello")
-        self.send(kind="welcome", protocol=2, epoch=self.epoch)
+        self.send(kind="welcome", protocol=3, epoch=self.epoch)
         return hello
 
     def drop(self):
@@ -162,6 +162,10 @@ DEFAULTS = {"exit_code": -1, "signal": 0, "reason": None}
 
 def singles(document):
     """A frame for each of its results."""
+    if document["kind"] == "done":
+        return [dict(DEFAULTS, kind="ended", token=token, outcome="success", outputs=None,
+                     started_at=started, ended_at=ended)
+                for token, started, ended in document["results"]]
     if document["kind"] != "ended":
         return [document]
     return [dict(result, kind="ended", outputs=result.get("outputs"))

@@ -14,7 +14,7 @@ import tempfile
 import time
 
 LIMIT_S = 60  # against hanging, never a measure
-PROTOCOL = 2
+PROTOCOL = 3
 
 
 class Trouble(Exception):

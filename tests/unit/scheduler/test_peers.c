@@ -293,6 +293,10 @@ static void test_two_triggers_of_one_turn_do_not_collide(void **context)
     peer_close(&web);
 }
 
+#define TEXT_OF(number) #number
+#define TEXT(number) TEXT_OF(number)
+#define HELLO "{\"kind\": \"worker_hello\", \"protocol\": " TEXT(MESSAGES_PROTOCOL) ", "
+
 static void test_peers_that_make_no_sense_are_cut_off(void **context)
 {
     (void)context;
@@ -301,11 +305,9 @@ static void test_peers_that_make_no_sense_are_cut_off(void **context)
         "not json",
         "{\"kind\": \"command\", \"id\": 1, \"command\": \"reparse\"}",
         "{\"kind\": \"web_hello\", \"protocol\": 99}",
-        "{\"kind\": \"worker_hello\", \"protocol\": 1, \"instance\": \"../../x\", \"slots\": 1}",
-        "{\"kind\": \"worker_hello\", \"protocol\": 1, \"instance\": \"w\", \"tokens\": [5]}",
-        "{\"kind\": \"worker_hello\", \"protocol\": 1, \"instance\": \"w\", \"slots\": 1, "
-        "\"backlog\": "
-        "9223372036854775807}",
+        HELLO "\"instance\": \"../../x\", \"slots\": 1}",
+        HELLO "\"instance\": \"w\", \"tokens\": [5]}",
+        HELLO "\"instance\": \"w\", \"slots\": 1, \"backlog\": 9223372036854775807}",
         "{\"kind\": \"started\", \"token\": \"t\"}",
     };
 
@@ -325,6 +327,32 @@ static void test_peers_that_make_no_sense_are_cut_off(void **context)
     assert_true(fs_write_all(peer.fd, "\xff\xff\xff\xff", 4, &err));
     assert_true(peer_wait_closed(&f, &peer));
     peer_close(&peer);
+}
+
+static void test_workers_that_make_no_sense_are_cut_off(void **context)
+{
+    (void)context;
+    static const char *const frames[] = {
+        "{\"kind\": \"ended\"}",
+        "{\"kind\": \"ended\", \"results\": [{\"token\": \"t\"}]}",
+        "{\"kind\": \"ended\", \"results\": [{\"outcome\": \"success\"}]}",
+        "{\"kind\": \"done\", \"tokens\": [\"t\"]}",
+        "{\"kind\": \"done\", \"results\": [\"t\"]}",
+        "{\"kind\": \"done\", \"results\": [[\"t\", 1]]}",
+        "{\"kind\": \"done\", \"results\": [[7, 1, 2]]}",
+        "{\"kind\": \"done\", \"results\": [[\"t\", \"early\", 2]]}",
+    };
+
+    fixture_open(&f, NULL);
+    for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
+        char name[8];
+        (void)snprintf(name, sizeof(name), "w%zu", i);
+        struct peer_end worker = worker_connect(&f, name, NULL);
+        peer_send(&worker, json_loads(frames[i], 0, NULL));
+        if (!peer_wait_closed(&f, &worker))
+            fail_msg("still open after %s", frames[i]);
+        peer_close(&worker);
+    }
 }
 
 static void test_run_leaves_workers_of_other_dags_alone(void **context)
@@ -524,6 +552,7 @@ int main(void)
         TEST(test_bad_commands_are_refused_by_name),
         TEST(test_two_triggers_of_one_turn_do_not_collide),
         TEST(test_peers_that_make_no_sense_are_cut_off),
+        TEST(test_workers_that_make_no_sense_are_cut_off),
         TEST(test_run_leaves_workers_of_other_dags_alone),
         TEST(test_a_full_disk_ends_the_scheduler),
         TEST(test_a_first_commit_that_fails_fails_the_open),
