@@ -373,6 +373,13 @@ static struct side side_of(const struct dag_task *task, bool is_down)
                    : (struct side){task->upstream, task->upstream_count};
 }
 
+/* Tasks as bits. Relatives mostly stand near each other in the file. */
+struct set {
+    uint64_t *words; /* NULL = empty, or not needed any more */
+    size_t first;    /* the words before it and from `end` on are 0 */
+    size_t end;
+};
+
 /* A walk against the edges that weights are added along: each task's set of relatives is the union
  * of its neighbours and theirs. A set lives until the last that needs it has it: of a DAG of 10,000
  * tasks all of them would take 12 MB. */
@@ -381,39 +388,49 @@ struct weighing {
     bool is_down;
     bool is_uniform; /* all tasks weigh the same */
     size_t words;    /* of a set */
-    uint64_t **sets; /* NULL = empty, or not needed any more */
+    struct set *sets;
     uint32_t *wanted_by;
 };
 
-static uint64_t *relatives(struct weighing *w, uint32_t index)
+static void widen(struct set *set, size_t first, size_t end)
+{
+    set->first = first < set->first ? first : set->first;
+    set->end = end > set->end ? end : set->end;
+}
+
+static struct set relatives(struct weighing *w, uint32_t index)
 {
     struct side next = side_of(&w->dag->tasks[index], w->is_down);
+    struct set mine = {.first = w->words};
 
     if (next.count == 0)
-        return NULL;
-    uint64_t *mine = mem_alloc_array(w->words, sizeof(*mine));
+        return mine;
+    mine.words = mem_alloc_array(w->words, sizeof(*mine.words));
     for (uint32_t k = 0; k < next.count; k++) {
         uint32_t other = next.tasks[k];
-        const uint64_t *theirs = w->sets[other];
-        mine[other / 64] |= UINT64_C(1) << (other % 64);
-        for (size_t i = 0; theirs != NULL && i < w->words; i++)
-            mine[i] |= theirs[i];
+        struct set *theirs = &w->sets[other];
+
+        mine.words[other / 64] |= UINT64_C(1) << (other % 64);
+        widen(&mine, other / 64, other / 64 + 1);
+        widen(&mine, theirs->first, theirs->end);
+        for (size_t i = theirs->first; i < theirs->end; i++)
+            mine.words[i] |= theirs->words[i];
         if (--w->wanted_by[other] == 0) {
-            free(w->sets[other]);
-            w->sets[other] = NULL;
+            free(theirs->words);
+            *theirs = (struct set){.first = w->words};
         }
     }
     return mine;
 }
 
-static int64_t sum_of(const struct weighing *w, const uint64_t *set)
+static int64_t sum_of(const struct weighing *w, const struct set *set)
 {
     int64_t total = 0;
 
-    for (size_t i = 0; set != NULL && i < w->words; i++) {
+    for (size_t i = set->first; i < set->end; i++) {
         if (w->is_uniform)
-            total += __builtin_popcountll(set[i]) * w->dag->tasks[0].priority_weight;
-        for (uint64_t bits = w->is_uniform ? 0 : set[i]; bits != 0; bits &= bits - 1)
+            total += __builtin_popcountll(set->words[i]) * w->dag->tasks[0].priority_weight;
+        for (uint64_t bits = w->is_uniform ? 0 : set->words[i]; bits != 0; bits &= bits - 1)
             total += w->dag->tasks[i * 64 + (size_t)__builtin_ctzll(bits)].priority_weight;
     }
     return total;
@@ -427,7 +444,7 @@ static void weigh(struct dag *dag, const uint32_t *order, uint32_t count, enum w
         .is_down = rule == WEIGHT_RULE_DOWNSTREAM,
         .is_uniform = true,
         .words = (dag->task_count + 63u) / 64u,
-        .sets = mem_alloc_array(dag->task_count, sizeof(uint64_t *)),
+        .sets = mem_alloc_array(dag->task_count, sizeof(struct set)),
         .wanted_by = mem_alloc_array(dag->task_count, sizeof(uint32_t)),
     };
 
@@ -438,13 +455,13 @@ static void weigh(struct dag *dag, const uint32_t *order, uint32_t count, enum w
     for (uint32_t i = 0; i < count; i++) {
         uint32_t index = order[w.is_down ? count - 1 - i : i];
         struct dag_task *task = &dag->tasks[index];
-        uint64_t *mine = relatives(&w, index);
+        struct set mine = relatives(&w, index);
         if (task->weight_rule == rule)
-            task->priority_weight_total = clamp_int32(task->priority_weight + sum_of(&w, mine));
+            task->priority_weight_total = clamp_int32(task->priority_weight + sum_of(&w, &mine));
         if (w.wanted_by[index] > 0)
             w.sets[index] = mine;
         else
-            free(mine);
+            free(mine.words);
     }
     free(w.sets);
     free(w.wanted_by);

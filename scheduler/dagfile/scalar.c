@@ -112,10 +112,14 @@ static const char *resolve_number(struct node *node)
     return NULL;
 }
 
-/* Whether the first character says already that it is a string, as it does of most names. */
+/* Whether the first two characters say already that it is a string, as they do of most names. */
 static bool is_word(struct str text)
 {
-    return text.len > 0 && strchr("~nNtTfF+-.0123456789", text.ptr[0]) == NULL;
+    if (text.len == 0 || strchr("~+-.0123456789", text.ptr[0]) != NULL)
+        return false;
+    if (strchr("nNtTfF", text.ptr[0]) == NULL)
+        return true;
+    return text.len == 1 || strchr("uUrRaA", text.ptr[1]) == NULL;
 }
 
 const char *scalar_resolve(struct node *node)
