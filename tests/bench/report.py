@@ -11,6 +11,8 @@ import sys
 import tempfile
 import time
 
+from harness import wire_protocol
+
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("MILLRACE_")}
 
 
@@ -83,7 +85,8 @@ def command(state, document):
         folder = os.open(state, os.O_PATH | os.O_DIRECTORY)
         link.connect(f"/proc/self/fd/{folder}/scheduler.sock")
         os.close(folder)
-        for one in ({"kind": "web_hello", "protocol": 2}, dict(document, kind="command", id=1)):
+        for one in ({"kind": "web_hello", "protocol": wire_protocol()},
+                    dict(document, kind="command", id=1)):
             text = json.dumps(one).encode()
             link.sendall(struct.pack("<I", len(text)) + text)
         with link.makefile("rb") as file:

@@ -9,14 +9,13 @@ What is checked in judge() stands for defects that other schedulers had (Airflow
 """
 import json
 import os
-import re
 import signal
 import socket
 import sqlite3
 import struct
 import subprocess
 
-from harness import MILLRACE, SOURCE, WORKER, Project, wait_until
+from harness import MILLRACE, WORKER, Project, wait_until, wire_protocol
 
 DAY_US = 86400 * 1000000
 FIRST_US = 1767225600 * 1000000  # 2026-01-01
@@ -71,12 +70,6 @@ tasks:
 """
 
 SETTINGS = "dags_folder: dags\npools: {narrow: 1}\n"
-
-
-def protocol():
-    """The version of the wire messages, from their contract."""
-    with open(os.path.join(SOURCE, "include", "millrace", "messages.h")) as file:
-        return int(re.search(r"#define MESSAGES_PROTOCOL (\d+)", file.read()).group(1))
 
 
 class Plant(Project):
@@ -148,7 +141,7 @@ class Plant(Project):
                 self.link = socket.socket(socket.AF_UNIX)
                 self.link.settimeout(60)
                 self.link.connect(os.path.join(self.state, "scheduler.sock"))
-                self.send({"kind": "web_hello", "protocol": protocol()})
+                self.send({"kind": "web_hello", "protocol": wire_protocol()})
             self.send({"kind": "command", "id": 1, **command})
             while True:
                 document = self.receive()

@@ -5,6 +5,7 @@ source tree (MILLRACE_SOURCE); without them build/dev of the tree this file is i
 """
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -26,6 +27,12 @@ SHARED_DATA = os.path.join(os.path.dirname(SOURCE), "shared", "data")
 SANITIZED = "asan" in os.path.basename(BUILD)
 
 SKIPPED = 77
+
+
+def wire_protocol():
+    """The version of the wire messages, from their contract."""
+    with open(os.path.join(SOURCE, "include", "millrace", "messages.h")) as file:
+        return int(re.search(r"#define MESSAGES_PROTOCOL (\d+)", file.read()).group(1))
 
 
 def skip_all(reason):

@@ -16,7 +16,7 @@ import tempfile
 import time
 import unittest
 
-from harness import WORKER
+from harness import WORKER, wire_protocol
 
 WAIT_S = 60  # a limit against hanging, never a measure
 
@@ -59,7 +59,7 @@ class Scheduler:
         self.inbox = []
         self.frames = []
         hello = self.wait("worker_hello")
-        self.send(kind="welcome", protocol=3, epoch=self.epoch)
+        self.send(kind="welcome", protocol=wire_protocol(), epoch=self.epoch)
         return hello
 
     def drop(self):

@@ -10,11 +10,15 @@ import socket
 import sqlite3
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "e2e"))
+from harness import wire_protocol  # noqa: E402 (its folder is known only now)
+
 LIMIT_S = 60  # against hanging, never a measure
-PROTOCOL = 3
+PROTOCOL = wire_protocol()
 
 
 class Trouble(Exception):
