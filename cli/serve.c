@@ -399,7 +399,7 @@ static void set_roles(struct serve *serve, const struct serve_options *options)
     *scheduler = (struct spawn){
         .program = serve->self,
         .args = {"millrace", "scheduler", "--state", settings->state_folder, "--dags",
-                 settings->dags_folder, "--parent", serve->parent},
+                 settings->dags_folder, "--slots", serve->worker.slots, "--parent", serve->parent},
     };
     *web = (struct spawn){
         .program = serve->self,

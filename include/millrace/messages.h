@@ -15,7 +15,9 @@
  *                 worker_lost with started_at 0: given back unstarted by a worker that ends, which
  *                 gets no more and costs the task no try
  * To a worker:
- *   welcome       {protocol, epoch}
+ *   welcome       {protocol, epoch, slots, memory, staging}
+ *                 the settings that a managed worker is to have: one that has others takes them and
+ *                 connects anew. memory in bytes for one data attempt, staging in seconds
  *   start         {worker, dag_id, run_id, run, logical_date, interval_start, interval_end,
  *                  timezone, attempts: [{token, task_id, task, try_number, map_index, task_kind,
  *                  options, env, timeout, cache}]}

@@ -1,5 +1,5 @@
 """`millrace serve` is asked to stop: once, which leaves attempts to their worker, and twice, which stops
-them, whoever started that worker."""
+them, whoever started that worker. And what becomes of a worker that the next one takes over."""
 import os
 import signal
 import subprocess
@@ -13,6 +13,18 @@ tasks:
   wait:
     type: command
     with: {argv: [sh, -c, 'trap "" TERM; echo $$ >> started; while :; do sleep 0.02; done']}
+"""
+
+
+# Each instance says that it runs and waits; `go` lets all of them end.
+WIDE = """
+dag_id: wide
+params: {items: {type: array, default: [1, 2, 3, 4, 5]}}
+tasks:
+  wait:
+    type: command
+    expand: {item: "{{ params.items }}"}
+    with: {argv: [sh, -c, 'echo x >> running; while ! [ -e go ]; do sleep 0.02; done']}
 """
 
 
@@ -66,6 +78,37 @@ class ServeStop(Case):
         self.server.process.send_signal(signal.SIGINT)
         self.ends()
         self.assertEqual(self.project.processes(), {})
+
+
+class ServeAgain(Case):
+    def running(self):
+        try:
+            with open(self.project.path("running")) as file:
+                return len(file.read().split())
+        except FileNotFoundError:
+            return 0
+
+    def again(self, *args):
+        if self.project.servers:
+            self.project.servers[-1].stop()
+        return self.project.serve(*args)
+
+    def test_a_worker_gets_the_slots_of_a_new_serve(self):
+        self.project.write("dags/wide.yaml", WIDE)
+        server = self.again("--slots", "1")
+        wait_until(lambda: server.request("POST", "/api/v2/dags/wide/dagRuns",
+                                          {"logical_date": None})[0] == 200, what="a run")
+        wait_until(lambda: self.running() == 1, what="one attempt")
+        worker = self.project.pids("millrace-worker", "--state")
+        self.again("--slots", "3")
+        wait_until(lambda: self.running() == 3, what="three attempts")
+        server = self.again("--slots", "2")
+        with open(self.project.path("go"), "w"):
+            pass
+        wait_until(lambda: [run["state"] for run in server.get("/api/v2/dags/wide/dagRuns")["dag_runs"]]
+                   == ["success"], what="the run's end")
+        self.assertEqual(self.running(), 5)
+        self.assertEqual(self.project.pids("millrace-worker", "--state"), worker)
 
 
 if __name__ == "__main__":
