@@ -93,9 +93,10 @@ static int scheduler_main(int argc, char **argv)
     const struct arg table[] = {
         {"state",  0, ARG_TEXT, &override.state_folder},
         {"dags",   0, ARG_TEXT, &override.dags_folder },
+        {"slots",  0, ARG_INT,  &override.worker_slots},
         {"parent", 0, ARG_INT,  &parent               },
     };
-    int count = args_parse(&scheduler_command, table, 3, argc, argv);
+    int count = args_parse(&scheduler_command, table, 4, argc, argv);
 
     if (count < 0)
         return err_exit_code(ERR_USAGE);
@@ -119,7 +120,7 @@ static int scheduler_main(int argc, char **argv)
 const struct command scheduler_command = {
     .name = "scheduler",
     .summary = "decide and write (started by serve)",
-    .usage = "Usage: millrace scheduler [--state DIR] [--dags DIR] [--parent PID]\n\n"
+    .usage = "Usage: millrace scheduler [--state DIR] [--dags DIR] [--slots N] [--parent PID]\n\n"
              "The role of `millrace serve` that decides when runs start and keeps their state.\n"
              "SIGTERM or SIGINT ends it in order; attempts go on in their workers.\n",
     .hidden = true,

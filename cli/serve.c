@@ -26,7 +26,15 @@
 #define WORKER_LOOK_MS 1000
 
 /* How long an idle worker may take to end before serve goes without it. */
-#define WORKER_WAIT_MS 3000
+#define WORKER_WAIT_US (3 * US_PER_SECOND)
+
+/* How long a second request is waited for while attempts go on: without it there would be nobody to
+ * ask, since all else ends within milliseconds. */
+#define SECOND_WAIT_US (5 * US_PER_SECOND)
+
+/* What attempts get to end by themselves after a second request, before they are killed. */
+#define ATTEMPTS_WAIT_US (3 * US_PER_SECOND / 2)
+#define END_LOOK_MS 20
 #define SIGNAL_PAUSE_MS 30
 
 enum role_kind { ROLE_SCHEDULER, ROLE_WEB, ROLE_WORKER, ROLE_COUNT };
@@ -46,7 +54,19 @@ struct role {
     int64_t started_us;
 };
 
-enum serve_phase { SERVE_STARTING, SERVE_READY, SERVE_STOPPING, SERVE_LEAVING };
+/* From SERVE_STOPPING on scheduler and web are told to end; once they have, idle workers may end
+ * (DRAINING) or a second request is waited for (LINGERING). Asked twice, serve is HURRIED, whatever
+ * has ended by then, and KILLING what is left soon after. */
+enum serve_phase {
+    SERVE_STARTING,
+    SERVE_READY,
+    SERVE_STOPPING,
+    SERVE_DRAINING,
+    SERVE_LINGERING,
+    SERVE_HURRIED,
+    SERVE_KILLING,
+    SERVE_LEAVING
+};
 
 struct serve {
     uv_loop_t loop;
@@ -56,6 +76,7 @@ struct serve {
     uv_signal_t signals[2];
     uv_timer_t look;
     enum serve_phase phase;
+    int64_t phase_end_us; /* monotonic: of a phase after SERVE_STOPPING */
     int64_t started_us;
     int exit_code;
     char parent[24];
@@ -104,7 +125,7 @@ static void on_process_closed(uv_handle_t *handle)
     struct serve *serve = role->serve;
 
     role->is_running = false;
-    if (serve->phase == SERVE_STOPPING || serve->phase == SERVE_LEAVING) {
+    if (serve->phase >= SERVE_STOPPING) {
         advance_stop(serve);
         return;
     }
@@ -255,52 +276,108 @@ static void leave(struct serve *serve)
         uv_close((uv_handle_t *)&serve->look, NULL);
 }
 
-static void on_worker_waited(uv_timer_t *timer)
+static bool has_ended(const struct serve *serve)
 {
-    leave(timer->data);
+    return !serve->roles[ROLE_SCHEDULER].is_running && !serve->roles[ROLE_WEB].is_running &&
+           workers_count_alive(serve->settings->state_folder) == 0;
 }
 
-/* Scheduler and web end first. Then an idle worker is told to end; one with attempts goes on: it
- * keeps their results for the next scheduler, so that an orderly stop loses no work. */
+static void kill_all(struct serve *serve)
+{
+    for (size_t i = 0; i < ROLE_COUNT; i++)
+        if (serve->roles[i].is_running)
+            (void)uv_process_kill(&serve->roles[i].process, SIGKILL);
+    (void)workers_signal(serve->settings->state_folder, SIGKILL);
+}
+
+static void on_end_look(uv_timer_t *timer);
+
+static void enter(struct serve *serve, enum serve_phase phase, int64_t wait_us)
+{
+    serve->phase = phase;
+    serve->phase_end_us = clock_mono_us() + wait_us;
+    (void)uv_timer_start(&serve->look, on_end_look, END_LOOK_MS, END_LOOK_MS);
+}
+
+/* The end of the worker that an earlier serve started is seen by its lock alone. */
+static void on_end_look(uv_timer_t *timer)
+{
+    struct serve *serve = timer->data;
+
+    if (has_ended(serve)) {
+        leave(serve);
+    } else if (clock_mono_us() < serve->phase_end_us) {
+        return;
+    } else if (serve->phase == SERVE_HURRIED) {
+        kill_all(serve);
+        enter(serve, SERVE_KILLING, WORKER_WAIT_US);
+    } else {
+        leave(serve);
+    }
+}
+
+/* Attempts go on in their worker, which keeps their results for the next scheduler, so that an
+ * orderly stop loses no work. */
+static void linger(struct serve *serve, pid_t worker)
+{
+    fprintf(stderr,
+            "millrace: attempts are running: worker %ld goes on with them and hands their\n"
+            "results to the next `millrace serve` (within ten minutes of their end)\n",
+            (long)worker);
+    if (serve->exit_code != 0) {
+        leave(serve); /* it never got ready: nobody asked it to stop */
+        return;
+    }
+    fprintf(stderr, "millrace: Ctrl-C or SIGTERM within %d s stops them too\n",
+            (int)(SECOND_WAIT_US / US_PER_SECOND));
+    enter(serve, SERVE_LINGERING, SECOND_WAIT_US);
+}
+
+/* Scheduler and web end first. Then a worker without attempts is told to end. */
 static void advance_stop(struct serve *serve)
 {
-    struct role *worker = &serve->roles[ROLE_WORKER];
+    const char *state_folder = serve->settings->state_folder;
+    pid_t worker;
 
-    if (serve->phase == SERVE_LEAVING || serve->roles[ROLE_SCHEDULER].is_running ||
+    if (serve->phase != SERVE_STOPPING || serve->roles[ROLE_SCHEDULER].is_running ||
         serve->roles[ROLE_WEB].is_running)
         return;
-    if (!worker->is_running) {
+    if (workers_count_alive(state_folder) == 0) {
         leave(serve);
+    } else if (has_attempts(serve) && (worker = workers_signal(state_folder, 0)) != 0) {
+        linger(serve, worker);
+    } else {
+        (void)workers_signal(state_folder, SIGTERM);
+        enter(serve, SERVE_DRAINING, WORKER_WAIT_US);
+    }
+}
+
+/* Asked twice: the attempts are stopped too, also those in a worker of an earlier serve. Asked once
+ * more: at once. */
+static void hurry(struct serve *serve)
+{
+    const char *state_folder = serve->settings->state_folder;
+
+    if (serve->phase >= SERVE_HURRIED) {
+        serve->phase_end_us = 0;
         return;
     }
-    if (has_attempts(serve)) {
-        fprintf(stderr,
-                "millrace: attempts are running: worker %d goes on with them and hands their\n"
-                "results to the next `millrace serve` (within ten minutes of their end)\n",
-                uv_process_get_pid(&worker->process));
-        leave(serve);
-        return;
-    }
-    (void)uv_process_kill(&worker->process, SIGTERM);
-    (void)uv_timer_start(&serve->look, on_worker_waited, WORKER_WAIT_MS, 0);
+    fprintf(stderr, "millrace: stopping the attempts; the next `millrace serve` runs them again\n");
+    (void)workers_signal(state_folder, SIGTERM);
+    uv_sleep(SIGNAL_PAUSE_MS); /* two at once would become one */
+    (void)workers_signal(state_folder, SIGTERM);
+    enter(serve, SERVE_HURRIED, ATTEMPTS_WAIT_US);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct serve *serve = handle->data;
-    struct role *worker = &serve->roles[ROLE_WORKER];
 
     (void)number;
-    if (serve->phase < SERVE_STOPPING) {
+    if (serve->phase < SERVE_STOPPING)
         stop_all(serve);
-        return;
-    }
-    /* Asked twice: the attempts are stopped too. */
-    if (worker->is_running) {
-        (void)uv_process_kill(&worker->process, SIGTERM);
-        uv_sleep(SIGNAL_PAUSE_MS); /* two at once would become one */
-        (void)uv_process_kill(&worker->process, SIGTERM);
-    }
+    else
+        hurry(serve);
 }
 
 /* ---- set-up ---- */
@@ -322,7 +399,7 @@ static void set_roles(struct serve *serve, const struct serve_options *options)
     *scheduler = (struct spawn){
         .program = serve->self,
         .args = {"millrace", "scheduler", "--state", settings->state_folder, "--dags",
-                 settings->dags_folder, "--parent", serve->parent},
+                 settings->dags_folder, "--slots", serve->worker.slots, "--parent", serve->parent},
     };
     *web = (struct spawn){
         .program = serve->self,
@@ -448,6 +525,7 @@ const struct command serve_command = {
         "  --port N        the port (default: 8080); --any-port lets the system choose\n"
         "  --slots N       attempts at once (default: the number of processors)\n\n"
         "Ctrl-C or SIGTERM ends it. Attempts that run then go on in their worker, which hands the\n"
-        "results to the next `millrace serve`; a second Ctrl-C stops them.\n",
+        "results to the next `millrace serve`; a second Ctrl-C or SIGTERM within five seconds\n"
+        "stops them.\n",
     .run = serve_main,
 };

@@ -99,7 +99,7 @@ bool spawn_worker_init(struct spawn_worker *worker, const struct settings *setti
         .program = program,
         .args = {"millrace-worker", "--state", settings->state_folder, "--base",
                  settings->base_folder, "--slots", worker->slots, "--memory", worker->memory,
-                 "--staging", worker->staging},
+                 "--staging", worker->staging, "--managed"},
     };
     return true;
 }

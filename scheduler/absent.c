@@ -12,9 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define POLL_MS 100
+
+/* What the kernel calls a worker's process: its program's name, of which it keeps 15 bytes. */
+#define WORKER_NAME "millrace-worker"
 
 struct absent {
     struct scheduler *scheduler;
@@ -44,25 +48,98 @@ bool worker_is_alive(const char *state_folder, const char *instance)
     return alive;
 }
 
-size_t workers_count_alive(const char *state_folder)
+typedef void (*alive_visit)(void *context, const char *lock_path);
+
+static void visit_alive(const char *state_folder, alive_visit visit, void *context)
 {
     char *path = fs_join(state_folder, "workers");
     DIR *folder = opendir(path);
-    size_t count = 0;
 
     for (struct dirent *entry = NULL; folder != NULL && (entry = readdir(folder)) != NULL;) {
         struct str name = str_from(entry->d_name);
         if (!str_ends(name, STR(".lock")))
             continue;
         char *instance = mem_dup(name.ptr, name.len - strlen(".lock"));
+        char *lock_path = fs_join(path, entry->d_name);
         if (str_is_id(str_from(instance)) && worker_is_alive(state_folder, instance))
-            count++;
+            visit(context, lock_path);
+        free(lock_path);
         free(instance);
     }
     if (folder != NULL)
         (void)closedir(folder);
     free(path);
+}
+
+static void count_one(void *context, const char *lock_path)
+{
+    (void)lock_path;
+    ++*(size_t *)context;
+}
+
+size_t workers_count_alive(const char *state_folder)
+{
+    size_t count = 0;
+
+    visit_alive(state_folder, count_one, &count);
     return count;
+}
+
+/* A worker writes its pid into its lock file; 0 = the file doesn't tell. */
+static pid_t read_pid(const char *lock_path)
+{
+    struct buf text = {0};
+    struct err ignored = {0};
+    int64_t pid = 0;
+
+    if (fs_read_file(lock_path, 32, &text, &ignored) &&
+        (!str_to_int(str_trim(buf_str(&text)), &pid) || pid <= 1 || pid > INT32_MAX))
+        pid = 0;
+    buf_release(&text);
+    return (pid_t)pid;
+}
+
+/* The lock outlives its worker for as long as the guard has attempts to kill, and the pid may be a
+ * stranger's by then. */
+static bool is_worker(pid_t pid)
+{
+    struct buf path = {0};
+    struct buf name = {0};
+    struct err ignored = {0};
+
+    buf_printf(&path, "/proc/%ld/comm", (long)pid);
+    bool ok = fs_read_file(buf_text(&path), 32, &name, &ignored) &&
+              strcmp(buf_text(&name), WORKER_NAME "\n") == 0;
+    buf_release(&path);
+    buf_release(&name);
+    return ok;
+}
+
+struct signalling {
+    int number;
+    pid_t reached;
+};
+
+/* By a pidfd, so that check and signal go to the same process. */
+static void signal_one(void *context, const char *lock_path)
+{
+    struct signalling *signalling = context;
+    pid_t pid = read_pid(lock_path);
+    int fd = pid == 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
+
+    if (fd < 0)
+        return;
+    if (is_worker(pid) && syscall(SYS_pidfd_send_signal, fd, signalling->number, NULL, 0) == 0)
+        signalling->reached = pid;
+    (void)close(fd);
+}
+
+pid_t workers_signal(const char *state_folder, int number)
+{
+    struct signalling signalling = {.number = number};
+
+    visit_alive(state_folder, signal_one, &signalling);
+    return signalling.reached;
 }
 
 static void drop(struct absent *absent, size_t index)

@@ -5,6 +5,8 @@
 
 #include "scheduler/loop.h"
 
+#include <sys/types.h>
+
 struct absent *absent_open(struct scheduler *scheduler, struct err *err);
 void absent_close(struct absent *absent);
 void absent_free(struct absent *absent);
@@ -18,5 +20,9 @@ bool worker_is_alive(const char *state_folder, const char *instance);
 
 /* How many workers hold a lock in the state folder. */
 size_t workers_count_alive(const char *state_folder);
+
+/* Sends a signal to each of them, whoever started it. Returns the pid of one that got it; 0 = none
+ * did, because none lives or because what lives is only the rest of one that is dying. */
+pid_t workers_signal(const char *state_folder, int number);
 
 #endif

@@ -1,5 +1,6 @@
 /* The messages that peers send (include/millrace/messages.h), each checked and made into an event.
  */
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/jw.h"
 #include "base/log.h"
@@ -15,11 +16,15 @@ static void send_welcome(struct peer *peer)
 {
     size_t frame = wire_begin(&peer->out);
     struct jw w = {.out = &peer->out};
+    const struct settings *settings = peer->peers->scheduler->settings;
 
     jw_begin_object(&w);
     jw_kv_string(&w, "kind", MESSAGE_WELCOME);
     jw_kv_int(&w, "protocol", MESSAGES_PROTOCOL);
     jw_kv_int(&w, "epoch", (int64_t)store_identity(peer->peers->scheduler->store).epoch);
+    jw_kv_int(&w, "slots", settings->worker_slots);
+    jw_kv_int(&w, "memory", settings->memory_bytes);
+    jw_kv_int(&w, "staging", settings->retention.staging_us / US_PER_SECOND);
     jw_end_object(&w);
     wire_end(&peer->out, frame);
 }

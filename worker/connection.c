@@ -278,6 +278,12 @@ void connection_settle(struct connection *connection)
     connection->retry_ms = RETRY_MS_MIN;
 }
 
+void connection_again(struct connection *connection)
+{
+    connection_settle(connection);
+    lose(connection);
+}
+
 int64_t connection_down_since_us(const struct connection *connection)
 {
     return connection->link != NULL ? 0 : connection->down_since_us;

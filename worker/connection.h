@@ -41,6 +41,9 @@ void connection_flush(struct connection *connection);
 /* The peer made sense: the pause before the next try is short again. */
 void connection_settle(struct connection *connection);
 
+/* Ends this connection and makes another: the hello tells anew what we are. */
+void connection_again(struct connection *connection);
+
 /* Monotonic time of the last loss (or of the opening); 0 while connected. */
 int64_t connection_down_since_us(const struct connection *connection);
 

@@ -133,13 +133,13 @@ static void remove_dead(struct folders *folders, const char *state_folder)
 }
 
 bool folders_open(struct folders *folders, const char *state_folder, const char *instance,
-                  int64_t slots, struct err *err)
+                  struct err *err)
 {
     struct buf path = {0};
 
     buf_printf(&path, "%s/workers/%s", state_folder, instance);
     folders->stock = buf_take(&path);
-    folders->spare = mem_alloc_array((size_t)slots, sizeof(int64_t));
+    folders->spare = mem_alloc_array(WORKER_SLOTS_MAX, sizeof(int64_t));
     if (!fs_make_folders(folders->stock, 0700, err))
         return false;
     remove_dead(folders, state_folder);
@@ -263,7 +263,7 @@ static bool move_to_stock(struct folders *folders, const char *path, int64_t slo
     char *to;
     bool ok;
 
-    if (folders->count == slots)
+    if (folders->count >= slots)
         return false;
     to = stock_path(folders, folders->made);
     ok = rename(path, to) == 0;

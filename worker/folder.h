@@ -31,7 +31,7 @@ struct folders {
 };
 
 bool folders_open(struct folders *folders, const char *state_folder, const char *instance,
-                  int64_t slots, struct err *err);
+                  struct err *err);
 void folders_close(struct folders *folders);
 
 /* Puts the attempt's folder, with `temp` in it, in place, and sets job->folder. */

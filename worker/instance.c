@@ -77,6 +77,13 @@ static void remove_stale(const char *folder)
     (void)closedir(entries);
 }
 
+/* Whoever wants to signal this worker finds its pid in the lock file. It is no part of the proof of
+ * life: without it the worker only can't be told to end by `millrace serve`. */
+static void write_pid(int fd)
+{
+    (void)dprintf(fd, "%ld\n", (long)getpid());
+}
+
 /* Another worker's clean-up may remove our file between its creation and its lock: then the name
  * no longer leads to what we hold, and we make it anew. */
 static bool take_lock(struct instance *instance, struct err *err)
@@ -90,6 +97,7 @@ static bool take_lock(struct instance *instance, struct err *err)
             return err_errno(err, "%s", instance->lock_path);
         if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &held) == 0 &&
             stat(instance->lock_path, &named) == 0 && held.st_ino == named.st_ino) {
+            write_pid(fd);
             instance->lock_fd = fd;
             return true;
         }

@@ -17,12 +17,10 @@
 #include <unistd.h>
 
 #define EXIT_USAGE 2
-#define SLOTS_MAX 4096
-#define MEMORY_BYTES_MIN (INT64_C(64) * 1024 * 1024)
 
 static const char usage[] =
     "usage: millrace-worker --state DIR [--base DIR] [--slots N] [--memory BYTES]\n"
-    "                       [--staging SECONDS]\n"
+    "                       [--staging SECONDS] [--managed]\n"
     "\n"
     "Runs the attempts that the scheduler of a state folder hands out. `millrace serve` and\n"
     "`millrace run` start one by themselves.\n"
@@ -32,6 +30,8 @@ static const char usage[] =
     "  --slots N       attempts at once (default: the number of processors)\n"
     "  --memory BYTES  for one data attempt (default: 60 % of the memory over the slots)\n"
     "  --staging SECONDS  how long what dead attempts left beside a lake is kept (0: for ever)\n"
+    "  --managed       slots, memory and staging follow what the scheduler says, so that a worker\n"
+    "                  that is taken over by another `serve` is what that one was started with\n"
     "  --version       print the version and exit\n"
     "\n"
     "SIGTERM: takes no more attempts and ends when those that run have ended; a second one stops\n"
@@ -43,6 +43,7 @@ enum option_id {
     ID_SLOTS,
     ID_MEMORY,
     ID_STAGING,
+    ID_MANAGED,
     ID_VERSION,
     ID_HELP,
     ID_RUNNER
@@ -54,6 +55,7 @@ static const struct option long_options[] = {
     {"slots",   required_argument, NULL, ID_SLOTS  },
     {"memory",  required_argument, NULL, ID_MEMORY },
     {"staging", required_argument, NULL, ID_STAGING},
+    {"managed", no_argument,       NULL, ID_MANAGED},
     {"version", no_argument,       NULL, ID_VERSION},
     {"help",    no_argument,       NULL, ID_HELP   },
     {"runner",  required_argument, NULL, ID_RUNNER },
@@ -118,7 +120,7 @@ static int64_t default_memory(int64_t slots)
     int64_t total = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
     int64_t share = total / 10 * 6 / slots;
 
-    return share < MEMORY_BYTES_MIN ? MEMORY_BYTES_MIN : share;
+    return share < WORKER_MEMORY_BYTES_MIN ? WORKER_MEMORY_BYTES_MIN : share;
 }
 
 static int run(const char *state, const char *base, struct worker_options *options)
@@ -161,14 +163,17 @@ int main(int argc, char **argv)
             state = optarg;
         else if (id == ID_BASE)
             base = optarg;
-        else if (id == ID_SLOTS && !parse_number("slots", optarg, 1, SLOTS_MAX, &options.slots))
+        else if (id == ID_SLOTS &&
+                 !parse_number("slots", optarg, 1, WORKER_SLOTS_MAX, &options.slots))
             return EXIT_USAGE;
-        else if (id == ID_MEMORY && !parse_number("memory", optarg, MEMORY_BYTES_MIN, INT64_MAX,
-                                                  &options.memory_bytes))
+        else if (id == ID_MEMORY && !parse_number("memory", optarg, WORKER_MEMORY_BYTES_MIN,
+                                                  INT64_MAX, &options.memory_bytes))
             return EXIT_USAGE;
         else if (id == ID_STAGING &&
                  !parse_number("staging", optarg, 0, INT64_MAX / US_PER_SECOND, &staging_s))
             return EXIT_USAGE;
+        else if (id == ID_MANAGED)
+            options.is_managed = true;
         else if (id == ID_RUNNER)
             shared_serve();
         else if (id == ID_VERSION || id == ID_HELP)

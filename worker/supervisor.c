@@ -138,6 +138,38 @@ static void on_warm_up(uv_timer_t *timer)
         (void)uv_timer_start(timer, on_warm_up, WARM_UP_MS, 0);
 }
 
+static bool take_number(const json_t *document, const char *key, int64_t min, int64_t max,
+                        int64_t *number)
+{
+    int64_t told = json_get_int(document, key, *number);
+
+    if (told == *number || told < min || told > max)
+        return false;
+    *number = told;
+    return true;
+}
+
+/* Whether the scheduler wants other slots or limits than we have, which are then ours. Attempts
+ * that run keep what they were started with. */
+static bool take_settings(struct supervisor *s, const json_t *document)
+{
+    struct worker_options *options = s->options;
+    int64_t staging_s = options->staging_us / US_PER_SECOND;
+
+    if (!options->is_managed)
+        return false;
+    bool has_slots = take_number(document, "slots", 1, WORKER_SLOTS_MAX, &options->slots);
+    bool has_memory =
+        take_number(document, "memory", WORKER_MEMORY_BYTES_MIN, INT64_MAX, &options->memory_bytes);
+    bool has_staging = take_number(document, "staging", 0, INT64_MAX / US_PER_SECOND, &staging_s);
+
+    options->staging_us = staging_s * US_PER_SECOND;
+    if (has_slots || has_memory)
+        log_info("settings_taken", "slots=%lld memory=%lld", (long long)options->slots,
+                 (long long)options->memory_bytes);
+    return has_slots || has_memory || has_staging;
+}
+
 /* Everything that happened while nobody listened, or that the scheduler may have lost. */
 static bool take_welcome(struct supervisor *s, json_t *document)
 {
@@ -155,6 +187,10 @@ static bool take_welcome(struct supervisor *s, json_t *document)
         return false;
     }
     s->epoch = epoch;
+    if (take_settings(s, document)) {
+        connection_again(s->connection); /* the next hello tells of them */
+        return true;
+    }
     s->is_welcome = true;
     (void)uv_timer_start(&s->warm_up, on_warm_up, WARM_UP_MS, 0);
     connection_settle(s->connection);
@@ -473,8 +509,7 @@ static bool supervisor_open(struct supervisor *s, struct err *err)
         return false;
     }
     if (!guard_start(&s->instance, &s->guard, &s->guard_fd, err) ||
-        !folders_open(&s->folders, s->options->state_folder, s->instance.id, s->options->slots,
-                      err)) {
+        !folders_open(&s->folders, s->options->state_folder, s->instance.id, err)) {
         folders_close(&s->folders);
         instance_close(&s->instance);
         runners_close(&s->runners);
@@ -519,7 +554,7 @@ static void supervisor_close(struct supervisor *s)
     (void)close(s->guard_fd);
 }
 
-int worker_run(const struct worker_options *options)
+int worker_run(struct worker_options *options)
 {
     struct supervisor *s = mem_alloc(sizeof(*s));
     struct err err = {0};

@@ -12,7 +12,7 @@
 #include "worker/worker.h"
 
 struct supervisor {
-    const struct worker_options *options;
+    struct worker_options *options;
     uv_loop_t loop;
     struct instance instance;
     pid_t guard;

@@ -17,7 +17,9 @@
  *   done          {results: [[token, started_at, ended_at]]}   the short form of `ended` for what
  *                 succeeded without a program or outputs, of which there may be thousands a second
  * To a worker:
- *   welcome       {protocol, epoch}
+ *   welcome       {protocol, epoch, slots, memory, staging}
+ *                 the settings that a managed worker is to have: one that has others takes them and
+ *                 connects anew. memory in bytes for one data attempt, staging in seconds
  *   start         {worker, dag_id, run_id, run, logical_date, interval_start, interval_end,
  *                  timezone, attempts: [{token, task_id, task, try_number, map_index, task_kind,
  *                  options, env, timeout, cache}]}
