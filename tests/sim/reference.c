@@ -56,7 +56,8 @@ static enum naive_verdict verdict_of_rule(const struct reference_run *run,
     for (uint32_t i = 0; i < spec->upstream_count; i++) {
         const struct reference_node *upstream = &run->nodes[spec->upstream[i]];
         for (uint32_t k = 0; k < upstream->count; k++)
-            states[count++] = upstream->items[k].is_told ? upstream->items[k].state : TASK_NONE;
+            states[count++] =
+                upstream->items[k].ending == END_IS_NEW ? TASK_NONE : upstream->items[k].state;
     }
     return naive_rule(spec->trigger_rule, states, count);
 }
@@ -73,20 +74,57 @@ static struct reference_run *find_run(const struct reference *r,
     return NULL;
 }
 
-/* A run has come to something: whoever waits for it by now, or does before they are told, need not
- * ask the store. */
-static void tell_waiters(const struct reference *r, struct reference_run *run)
+/* A sensor that waits for another run. */
+struct waiter {
+    const struct reference_run *run;
+    uint32_t index;
+    struct reference_task *task;
+    uint64_t armed;
+    struct naive_external of;
+    struct reference_run *other; /* NULL = is not there */
+};
+
+/* The one that began to wait next after `waiter` (all zero: the first of all); false if none. */
+static bool next_waiter(const struct reference *r, struct waiter *waiter)
 {
-    for (size_t i = 0; i < r->run_count && !run->is_heard; i++)
+    struct waiter next = {0};
+
+    for (size_t i = 0; i < r->run_count; i++)
         for (uint32_t k = 0; k < r->runs[i]->dates.dag->task_count; k++)
             for (uint32_t m = 0; m < r->runs[i]->nodes[k].count; m++) {
-                const struct dag_task *spec = &r->runs[i]->dates.dag->tasks[k];
-                if (r->runs[i]->nodes[k].items[m].state != TASK_DEFERRED ||
-                    spec->wait.kind != WAIT_EXTERNAL)
+                struct reference_task *task = &r->runs[i]->nodes[k].items[m];
+                if (task->state != TASK_DEFERRED || task->armed <= waiter->armed ||
+                    r->runs[i]->dates.dag->tasks[k].wait.kind != WAIT_EXTERNAL ||
+                    (next.task != NULL && task->armed > next.armed))
                     continue;
-                const struct naive_external of = naive_external(&r->runs[i]->dates, spec->options);
-                run->is_heard = run->is_heard || find_run(r, &of) == run;
+                next = (struct waiter){r->runs[i], k, task, task->armed, {0}, NULL};
             }
+    if (next.task == NULL)
+        return false;
+    next.of = naive_external(&next.run->dates, next.run->dates.dag->tasks[next.index].options);
+    next.other = find_run(r, &next.of);
+    *waiter = next;
+    return true;
+}
+
+static void mark_heard(struct reference *r, struct reference_run *run)
+{
+    if (run->heard == 0)
+        run->heard = ++r->last;
+}
+
+/* A run is there, or has come to something: whoever waits for it by now, or does before they are
+ * told, need not ask the store. */
+static void tell_waiters(struct reference *r, struct reference_run *run)
+{
+    struct waiter waiter = {0};
+
+    while (next_waiter(r, &waiter)) {
+        if (waiter.other != run)
+            continue;
+        waiter.task->is_asking = false;
+        mark_heard(r, run);
+    }
 }
 
 static struct naive_news hear(const struct reference_run *run,
@@ -114,22 +152,16 @@ static void give_up(struct reference *r, const struct dag_task *spec, struct ref
 }
 
 /* Whether a sensor ends because of what is known of the run it waits for. */
-static bool judge(struct reference *r, const struct reference_run *run, uint32_t index,
-                  struct reference_task *task, bool of_ended)
+static bool judge(struct reference *r, const struct waiter *waiter)
 {
-    const struct dag_task *spec = &run->dates.dag->tasks[index];
-    const struct naive_external external = naive_external(&run->dates, spec->options);
-    const struct reference_run *other = find_run(r, &external);
+    const struct dag_task *spec = &waiter->run->dates.dag->tasks[waiter->index];
+    const struct naive_news news = hear(waiter->other, &waiter->of);
 
-    if (other == NULL || (task->is_asking && !of_ended && run_state_is_final(other->state)))
-        return false;
-    task->is_asking = false;
-    struct naive_news news = hear(other, &external);
     if (news.any_failed)
-        give_up(r, spec, task);
+        give_up(r, spec, waiter->task);
     else if (news.any && news.all_allowed)
-        succeed(r, spec, task);
-    return task->state != TASK_DEFERRED;
+        succeed(r, spec, waiter->task);
+    return waiter->task->state != TASK_DEFERRED;
 }
 
 static void defer(struct reference *r, const struct reference_run *run, uint32_t index,
@@ -151,8 +183,8 @@ static void defer(struct reference *r, const struct reference_run *run, uint32_t
         const struct naive_external external = naive_external(&run->dates, spec->options);
         struct reference_run *other = find_run(r, &external);
         if (other != NULL && !run_state_is_final(other->state))
-            other->is_heard = true;
-        task->is_asking = other == NULL || !other->is_heard;
+            mark_heard(r, other);
+        task->is_asking = other == NULL || other->heard == 0;
     }
     task->armed = ++r->last;
 }
@@ -268,25 +300,34 @@ static bool start_run(struct reference *r)
     return true;
 }
 
-/* The earliest end that downstreams have not been told of. */
-static bool tell_end(struct reference *r)
+/* The earliest end about which no more than `ending` has been done; NULL = none. */
+static struct reference_task *first_end(const struct reference *r, enum reference_ending ending,
+                                        struct reference_run **ret_run)
 {
-    struct reference_run *run = NULL;
     struct reference_task *first = NULL;
 
     for (size_t i = 0; i < r->run_count; i++)
         for (uint32_t k = 0; k < r->runs[i]->dates.dag->task_count; k++)
             for (uint32_t m = 0; m < r->runs[i]->nodes[k].count; m++) {
                 struct reference_task *task = &r->runs[i]->nodes[k].items[m];
-                if (task->ended == 0 || task->is_told ||
+                if (task->ended == 0 || task->ending != ending ||
                     (first != NULL && task->ended > first->ended))
                     continue;
-                run = r->runs[i];
+                *ret_run = r->runs[i];
                 first = task;
             }
-    if (first == NULL)
+    return first;
+}
+
+/* Downstreams are told of each end, the earliest first. */
+static bool tell_end(struct reference *r)
+{
+    struct reference_run *run = NULL;
+    struct reference_task *task = first_end(r, END_IS_NEW, &run);
+
+    if (task == NULL)
         return false;
-    first->is_told = true;
+    task->ending = END_IS_TOLD;
     tell_waiters(r, run);
     evaluate_all(r, run);
     return true;
@@ -308,35 +349,19 @@ static bool is_over(const struct reference_run *run, enum run_state *ret)
     return true;
 }
 
-/* When the last of its tasks has ended. */
-static uint64_t last_end(const struct reference_run *run)
+/* Of each end, the earliest first, it is seen whether the run is over, once all have been told. */
+static bool count_end(struct reference *r)
 {
-    uint64_t last = 0;
+    struct reference_run *run = NULL;
+    struct reference_task *task = first_end(r, END_IS_TOLD, &run);
 
-    for (uint32_t i = 0; i < run->dates.dag->task_count; i++)
-        for (uint32_t k = 0; k < run->nodes[i].count; k++)
-            if (run->nodes[i].items[k].ended > last)
-                last = run->nodes[i].items[k].ended;
-    return last;
-}
-
-/* Of those that are over, the one that was first. */
-static bool end_run(struct reference *r)
-{
-    struct reference_run *first = NULL;
-    enum run_state state = RUN_RUNNING;
-
-    for (size_t i = 0; i < r->run_count; i++) {
-        struct reference_run *run = r->runs[i];
-        if (run->state == RUN_RUNNING && is_over(run, &state) &&
-            (first == NULL || last_end(run) < last_end(first)))
-            first = run;
-    }
-    if (first == NULL)
+    if (task == NULL)
         return false;
-    (void)is_over(first, &first->state);
-    tell_waiters(r, first);
-    reference_touch(r, first->dates.dag);
+    task->ending = END_IS_COUNTED;
+    if (run->state != RUN_RUNNING || !is_over(run, &run->state))
+        return true;
+    tell_waiters(r, run);
+    reference_touch(r, run->dates.dag);
     return true;
 }
 
@@ -464,6 +489,7 @@ static void add_run(struct reference *r, const struct naive_dates *dates, const 
     run->armed = ++r->last;
     for (uint32_t i = 0; i < dates->dag->task_count; i++)
         run->nodes[i].count = 1;
+    tell_waiters(r, run);
 }
 
 static void make_asset_runs(struct reference *r)
@@ -484,43 +510,42 @@ static void make_asset_runs(struct reference *r)
     }
 }
 
-/* Sensors that wait for what is live, or has just ended; true if one has ended. */
-static bool judge_all(struct reference *r)
+static struct reference_run *first_heard(const struct reference *r)
 {
-    bool any = false;
+    struct reference_run *first = NULL;
 
     for (size_t i = 0; i < r->run_count; i++)
-        for (uint32_t k = 0; k < r->runs[i]->dates.dag->task_count; k++)
-            for (uint32_t m = 0; m < r->runs[i]->nodes[k].count; m++) {
-                struct reference_task *task = &r->runs[i]->nodes[k].items[m];
-                if (task->state == TASK_DEFERRED &&
-                    r->runs[i]->dates.dag->tasks[k].wait.kind == WAIT_EXTERNAL)
-                    any = judge(r, r->runs[i], k, task, false) || any;
-            }
-    for (size_t i = 0; i < r->run_count; i++)
-        r->runs[i]->is_heard = false;
-    return any;
+        if (r->runs[i]->heard != 0 && (first == NULL || r->runs[i]->heard < first->heard))
+            first = r->runs[i];
+    return first;
 }
 
-static bool has_untold(const struct reference *r)
+/* Sensors that wait for what is live, or has just ended: run by run, and of each the one first that
+ * has waited longest. True if one has ended. */
+static bool judge_all(struct reference *r)
 {
-    for (size_t i = 0; i < r->run_count; i++)
-        for (uint32_t k = 0; k < r->runs[i]->dates.dag->task_count; k++)
-            for (uint32_t m = 0; m < r->runs[i]->nodes[k].count; m++)
-                if (r->runs[i]->nodes[k].items[m].ended != 0 &&
-                    !r->runs[i]->nodes[k].items[m].is_told)
-                    return true;
-    return false;
+    struct reference_run *other = NULL;
+    bool any = false;
+
+    while ((other = first_heard(r)) != NULL) {
+        struct waiter waiter = {0};
+        while (next_waiter(r, &waiter))
+            any = (waiter.other == other && judge(r, &waiter)) || any;
+        other->heard = 0;
+    }
+    return any;
 }
 
 static void settle(struct reference *r)
 {
+    struct reference_run *ignored = NULL;
+
     r->start_count = 0;
     do {
-        while (start_run(r) || tell_end(r) || end_run(r))
+        while (start_run(r) || tell_end(r) || count_end(r))
             continue;
         make_asset_runs(r);
-    } while (judge_all(r) || has_untold(r));
+    } while (judge_all(r) || first_end(r, END_IS_NEW, &ignored) != NULL);
     while (start_task(r))
         continue;
 }
@@ -620,57 +645,45 @@ static struct timer_of next_timer(const struct reference *r)
     return first;
 }
 
-/* What sensors ask of the store, each as long as it has not been told. */
-struct question {
-    struct reference_run *run;
-    uint32_t index;
-    struct reference_task *task;
-    struct naive_external of;
-};
-
-/* All that are open, at most `max`. */
-static size_t find_questions(const struct reference *r, struct question *ret, size_t max)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < r->run_count; i++)
-        for (uint32_t k = 0; k < r->runs[i]->dates.dag->task_count; k++)
-            for (uint32_t m = 0; m < r->runs[i]->nodes[k].count; m++) {
-                struct reference_run *run = r->runs[i];
-                struct reference_task *task = &run->nodes[k].items[m];
-                if (task->state == TASK_DEFERRED && task->is_asking && count < max)
-                    ret[count++] = (struct question){
-                        run, k, task,
-                        naive_external(&run->dates, run->dates.dag->tasks[k].options)};
-            }
-    return count;
-}
-
-static bool was_asked(const struct question *asked, size_t count, const struct naive_external *of)
+static bool was_asked(const struct naive_external *asked, size_t count,
+                      const struct naive_external *of)
 {
     for (size_t i = 0; i < count; i++)
-        if (asked[i].of.date_us == of->date_us && strcmp(asked[i].of.dag_id, of->dag_id) == 0)
+        if (asked[i].date_us == of->date_us && strcmp(asked[i].dag_id, of->dag_id) == 0)
             return true;
     return false;
 }
 
-/* The store says what became of the runs that it was asked of before the tick. */
-static void answer(struct reference *r, const struct question *asked, size_t count)
+/* The runs that sensors ask the store of, each once, at most `max`. */
+static size_t find_questions(const struct reference *r, struct naive_external *ret, size_t max)
 {
-    struct question open[QUESTIONS_MAX];
-    size_t open_count = find_questions(r, open, QUESTIONS_MAX);
+    struct waiter waiter = {0};
+    size_t count = 0;
 
-    for (size_t i = 0; i < open_count; i++) {
-        if (!was_asked(asked, count, &open[i].of))
-            continue;
-        open[i].task->is_asking = false;
-        (void)judge(r, open[i].run, open[i].index, open[i].task, true);
+    while (next_waiter(r, &waiter) && count < max)
+        if (waiter.task->is_asking && !was_asked(ret, count, &waiter.of))
+            ret[count++] = waiter.of;
+    return count;
+}
+
+/* The store says what became of the runs that it was asked of before the tick. */
+static void answer(struct reference *r, const struct naive_external *asked, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct waiter waiter = {0};
+        while (next_waiter(r, &waiter)) {
+            if (!waiter.task->is_asking || !was_asked(&asked[i], 1, &waiter.of))
+                continue;
+            waiter.task->is_asking = false;
+            if (waiter.other != NULL)
+                (void)judge(r, &waiter);
+        }
     }
 }
 
 void reference_tick(struct reference *r)
 {
-    struct question asked[QUESTIONS_MAX];
+    struct naive_external asked[QUESTIONS_MAX];
     size_t count = find_questions(r, asked, QUESTIONS_MAX);
 
     for (;;) {
@@ -692,7 +705,7 @@ void reference_tick(struct reference *r)
 int64_t reference_next_wakeup(const struct reference *r)
 {
     struct timer_of timer = next_timer(r);
-    struct question any;
+    struct naive_external any;
 
     if (find_questions(r, &any, 1) > 0)
         return 0;

@@ -12,6 +12,9 @@
 #define REFERENCE_DAGS_MAX 4
 #define REFERENCE_KINDS 2 /* of slots: with a process of their own, shared */
 
+/* What has been done about the end of a task. */
+enum reference_ending { END_IS_NEW, END_IS_TOLD, END_IS_COUNTED };
+
 struct reference_task {
     enum task_state state;
     int64_t tries;
@@ -22,7 +25,7 @@ struct reference_task {
     bool is_asking;      /* sensors: the store has to say what became of a run that is over */
     const char *outputs; /* borrowed; NULL = none */
     uint64_t ended;      /* the how manieth to end; 0 = has not */
-    bool is_told;        /* its downstreams have been looked at since it ended */
+    enum reference_ending ending;
 };
 
 /* A task, or its instances. */
@@ -37,7 +40,7 @@ struct reference_run {
     const char *conf;
     enum run_state state;
     bool is_due;
-    bool is_heard; /* who waits for it is about to be told what it has come to */
+    uint64_t heard; /* the how manieth whose waiters are to be told what it has come to; 0 = none */
     uint64_t armed;
     struct reference_node nodes[REFERENCE_TASKS_MAX];
 };
