@@ -124,6 +124,16 @@ def processes_with(mark):
     return found
 
 
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def command_line(pid):
+    with open(f"/proc/{pid}/cmdline") as file:
+        return file.read().split("\0")
+
+
 def is_alive(pid):
     try:
         with open(f"/proc/{pid}/stat") as file:
@@ -207,7 +217,8 @@ class WorkerCase(unittest.TestCase):
         mark = f"MILLRACE_WORKER={self.instance}"
         self.assertTrue(eventually(lambda: not processes_with(mark)), "processes were left")
         locks = self.state / "workers"
-        self.assertTrue(eventually(lambda: not list(locks.iterdir())), "files were left")
+        eventually(lambda: not list(locks.iterdir()))
+        self.assertEqual(list(locks.rglob("*")), [], "files were left")
         if self.scheduler.connection:
             self.scheduler.connection.close()
         self.scheduler.listener.close()
@@ -677,10 +688,9 @@ class Noops(WorkerCase):
 
     def test_a_killed_shared_runner_is_replaced(self):
         self.assertEqual(self.run_command(None, task_kind="noop")["outcome"], "success")
-        mark = f"MILLRACE_WORKER={self.instance}"
-        for pid in processes_with(mark):
-            os.kill(pid, signal.SIGKILL)
-        self.assertTrue(eventually(lambda: not processes_with(mark)))
+        [shared] = [pid for pid in children_of(self.worker.pid) if "shared" in command_line(pid)]
+        os.kill(shared, signal.SIGKILL)
+        self.assertTrue(eventually(lambda: not is_alive(shared)))
 
         def noop_succeeds():
             return self.run_command(None, task_kind="noop")["outcome"] == "success"
