@@ -58,7 +58,10 @@ static void remove_files(const struct instance *instance)
     free(stock);
 }
 
-__attribute__((noreturn)) static void guard_main(const struct instance *instance, int fd)
+/* Signals are blocked until here: a Ctrl-C for the worker must not end a guard that has not got so
+ * far as to ignore it. `mask` is what they were before. */
+__attribute__((noreturn)) static void guard_main(const struct instance *instance, int fd,
+                                                 const sigset_t *mask)
 {
     struct hunt hunt = {0};
     char byte;
@@ -68,6 +71,7 @@ __attribute__((noreturn)) static void guard_main(const struct instance *instance
     (void)signal(SIGTERM, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)sigprocmask(SIG_SETMASK, mask, NULL);
     (void)prctl(PR_SET_NAME, "millrace-guard");
     /* Whoever waits for the end of the worker's output must not wait for the guard. */
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -84,20 +88,26 @@ __attribute__((noreturn)) static void guard_main(const struct instance *instance
 bool guard_start(const struct instance *instance, pid_t *ret_pid, int *ret_fd, struct err *err)
 {
     int ends[2];
+    sigset_t all;
+    sigset_t mask;
 
     if (pipe2(ends, O_CLOEXEC) < 0)
         return err_errno(err, "a pipe for the guard");
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_SETMASK, &all, &mask);
     pid_t pid = fork();
-    if (pid < 0) {
-        (void)close(ends[0]);
-        (void)close(ends[1]);
-        return err_errno(err, "start the guard");
-    }
     if (pid == 0) {
         (void)close(ends[1]);
-        guard_main(instance, ends[0]);
+        guard_main(instance, ends[0], &mask);
     }
+    int error = errno;
+    (void)sigprocmask(SIG_SETMASK, &mask, NULL);
     (void)close(ends[0]);
+    if (pid < 0) {
+        (void)close(ends[1]);
+        errno = error;
+        return err_errno(err, "start the guard");
+    }
     *ret_pid = pid;
     *ret_fd = ends[1];
     return true;
