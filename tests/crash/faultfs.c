@@ -119,7 +119,7 @@ static void tear_change(struct bytes *bytes, const struct change *change)
         size_t len = SECTOR - (size_t)(change->offset + (int64_t)at) % SECTOR;
         len = len > change->len - at ? change->len - at : len;
         uint64_t dice = chance(16);
-        for (size_t i = 0; i < len; i++)
+        for (size_t i = 0; dice == 10 && i < len; i++)
             garbage[i] = (unsigned char)chance(256);
         if (dice < 10)
             bytes_write(bytes, change->offset + (int64_t)at, change->data + at, len);
@@ -511,6 +511,11 @@ static int vfs_last_error(sqlite3_vfs *vfs, int size, char *out)
 void faultfs_install(const char *folder)
 {
     assert(fs.real == NULL && strlen(folder) < sizeof(fs.folder));
+    /* SQLite takes these as long as it is not in use: one thread needs no mutexes. */
+    int status = sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+    assert(status == SQLITE_OK);
+    status = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    assert(status == SQLITE_OK);
     fs.real = sqlite3_vfs_find(NULL);
     fs.random = 1;
     memcpy(fs.folder, folder, strlen(folder) + 1);
@@ -528,7 +533,7 @@ void faultfs_install(const char *folder)
         .xCurrentTime = vfs_time,
         .xGetLastError = vfs_last_error,
     };
-    int status = sqlite3_vfs_register(&fs.vfs, 1);
+    status = sqlite3_vfs_register(&fs.vfs, 1);
     assert(status == SQLITE_OK);
 }
 

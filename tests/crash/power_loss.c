@@ -17,8 +17,9 @@
 
 #define CUTS_DEFAULT 5000
 #define CUTS_PER_WORLD 40
-#define CONTROL_CUTS 400
-#define CHANGES_BEFORE_CUT 120
+#define CONTROL_CUTS 100
+/* A start is twenty or thirty changes and a commit two: half of the cuts meet a recovery. */
+#define CHANGES_BEFORE_CUT 60
 #define TURNS_MAX 400
 
 struct campaign {

@@ -17,7 +17,7 @@ import subprocess
 import unittest
 from collections import Counter, defaultdict
 
-from harness import DUCKQ, SANITIZED, SHARED_DATA, SOURCE, Case, Project, contents, skip_all
+from harness import DUCKQ, SHARED_DATA, SOURCE, Case, Project, contents, skip_all
 
 REPORTS = os.path.join(SHARED_DATA, "jhu-covid-daily")
 SERIES = os.path.join(SHARED_DATA, "time_series_confirmed_global.csv")
@@ -170,7 +170,7 @@ class Covid(unittest.TestCase):
             shutil.copy(os.path.join(SOURCE, "dags", name), cls.project.path("dags", name))
         cls.daily = cls.project.command("run", "dags/covid_daily.yaml", "-p", "data=" + SHARED_DATA,
                                         "--from", str(FIRST), "--to", str(LAST),
-                                        timeout=500 if SANITIZED else 120)
+                                        timeout=500)
         if cls.daily.returncode != 6:   # one day fails; with anything else there is nothing to compare
             raise AssertionError(f"exit code {cls.daily.returncode}: {cls.daily.stderr}")
         cls.features = cls.project.command("run", "dags/covid_features.yaml")

@@ -1,8 +1,9 @@
 """The small examples in dags/, as their first lines say to run them: mapping, branch and `when`; a sensor
-and a DAG that an asset starts."""
+and a DAG that an asset starts; and a few days of the large one."""
 import os
 import shutil
 import sqlite3
+import subprocess
 import threading
 import unittest
 
@@ -46,6 +47,15 @@ class Examples(harness.Case):
         self.assertEqual(self.rows("SELECT outputs FROM attempt WHERE run = 1 AND task = 2"), [('{"good":2}',)])
         self.run_dag("reviews.yaml", "-p", "enough=3")
         self.assertEqual([self.states(2)[task] for task in ("praise", "blame")], ["skipped", "success"])
+
+    def test_churn_days(self):
+        """Three days of the large example; quickstart.py runs all of it."""
+        self.take("churn.yaml")
+        subprocess.run([harness.CHURN_DATA, "--out", self.project.path("raw"), "--days", "3", "--start",
+                        "2026-01-01", "--events", "3000", "--seed", "7"], check=True, capture_output=True)
+        self.run_dag("churn.yaml", "--from", "2026-01-01", "--to", "2026-01-03")
+        self.assertEqual(set(self.rows("SELECT state FROM task_instance")), {("success",)})
+        self.assertEqual(len(harness.contents(self.project.path("lake"))), 2 * 3)
 
     def test_arrivals(self):
         self.take("arrivals.yaml", "arrivals_report.yaml")

@@ -130,7 +130,8 @@ class Unchanged(Case):
         return found
 
     def test_forced_ranges_and_reruns(self):
-        self.project.write("cached.yaml", 'schedule: "@daily"\npaused_upon_creation: true' +
+        # Ended, so that unpausing makes no run by schedule, which would publish to the same targets.
+        self.project.write("cached.yaml", 'schedule: "@daily"\nend_date: 2026-01-02\npaused_upon_creation: true' +
                            DAG.replace("CACHE", "owner: me"))
         day = ("--from", "2026-01-01", "--to", "2026-01-01", "--reprocess", "completed")
 
@@ -159,6 +160,7 @@ class Unchanged(Case):
         self.assertEqual(reused("runs", "watch", "cached", run), [])
         command("tasks", "rerun", "cached", run, "totals", "shards")
         self.assertEqual(reused("runs", "watch", "cached", run), ["totals", "shards"])
+        self.assertEqual(len(server.get("/api/v2/dags/cached/dagRuns")["dag_runs"]), 1)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@
 #define WARM_UP_SECONDS (2 * DAY_SECONDS) /* more than any local time was ever set back */
 #define CHUNK_SECONDS (30 * DAY_SECONDS)
 #define STEP_MIN 30
+#define BLOCK_STEPS 15
 #define FIRST_SECOND INT64_C(0)         /* 1970-01-01 */
 #define LAST_SECOND INT64_C(2145916800) /* 2038-01-01 */
 #define EXIT_SKIPPED 77
@@ -184,19 +185,44 @@ static bool check_step(const struct sweep *sweep, struct scan *scan, int64_t sec
     return true;
 }
 
-static bool read_local(struct sweep *sweep, int64_t from, int64_t to, int64_t step)
+/* What the C library makes of an instant. */
+static int64_t library_offset(int64_t second)
 {
-    for (int64_t second = from; second < to; second += step) {
-        time_t at = (time_t)second;
-        struct tm tm;
-        if (localtime_r(&at, &tm) == NULL)
-            return false;
-        if (zone_offset_us(sweep->zone, second * US_PER_SECOND) != tm.tm_gmtoff * US_PER_SECOND) {
+    time_t at = (time_t)second;
+    struct tm tm;
+    const struct tm *known = localtime_r(&at, &tm);
+
+    assert(known != NULL);
+    return tm.tm_gmtoff;
+}
+
+/* Fills in the local seconds of a few steps. The library is slow, so it is asked for each of them
+ * only if it has different offsets for the first and the last: no zone changes twice so soon. */
+static bool read_block(struct sweep *sweep, int64_t from, int64_t first, int64_t last, int64_t step)
+{
+    int64_t offset = library_offset(first);
+    bool changes = library_offset(last) != offset;
+
+    for (int64_t second = first; second <= last; second += step) {
+        if (changes)
+            offset = library_offset(second);
+        if (zone_offset_us(sweep->zone, second * US_PER_SECOND) != offset * US_PER_SECOND) {
             fprintf(stderr, "%s: the offset at %lld differs from the C library's\n", sweep->name,
                     (long long)second);
             return false;
         }
-        sweep->local[(second - from) / step] = second + tm.tm_gmtoff;
+        sweep->local[(second - from) / step] = second + offset;
+    }
+    return true;
+}
+
+static bool read_local(struct sweep *sweep, int64_t from, int64_t to, int64_t step)
+{
+    for (int64_t first = from; first < to; first += BLOCK_STEPS * step) {
+        int64_t last = first + (BLOCK_STEPS - 1) * step;
+        last = last < to ? last : to - step;
+        if (!read_block(sweep, from, first, last, step))
+            return false;
     }
     return true;
 }
