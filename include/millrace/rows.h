@@ -32,6 +32,9 @@ struct version_row {
     int64_t created_at_us;
 };
 
+/* In deadlines_missed, beside the deadlines: the run has no dagrun_timeout until it is cleared. */
+#define RUN_TIMEOUT_WAIVED (INT64_C(1) << 62)
+
 struct run_row {
     int64_t id;
     const char *dag_id;
@@ -50,7 +53,7 @@ struct run_row {
     int64_t backfill_id; /* 0 = none */
     int64_t clear_number;
     bool is_forced;           /* its tasks don't take an unchanged output for the work */
-    int64_t deadlines_missed; /* one bit per deadline of its DAG version */
+    int64_t deadlines_missed; /* one bit per deadline of its DAG version, RUN_TIMEOUT_WAIVED */
     const char *conf;         /* a JSON object */
     const char *note;         /* may be NULL */
     const char *reason;       /* why it is in its state */

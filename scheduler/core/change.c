@@ -319,8 +319,7 @@ static void mark_run(struct core *core, struct run *run, const struct event *eve
         return;
     case RUN_SUCCESS:
         if (!succeed_tasks(core, run, reason)) {
-            run->row.doom = NULL; /* from now on it ends by its leaves */
-            run_tell(core, run, reason);
+            run_pardon(core, run, reason);
             return;
         }
         break;

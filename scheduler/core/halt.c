@@ -31,11 +31,21 @@ void run_stop_tasks(struct core *core, struct run *run, const char *reason)
     }
 }
 
+/* From now on it ends by its leaves, however long that takes, also after a restart. */
+void run_pardon(struct core *core, struct run *run, const char *reason)
+{
+    run->row.doom = NULL;
+    run->row.deadlines_missed |= RUN_TIMEOUT_WAIVED;
+    timer_disarm(&core->timers, &run->timer);
+    run_tell(core, run, reason);
+}
+
 void run_arm_timeout(struct core *core, struct run *run)
 {
     int64_t timeout_us = run->dag->dagrun_timeout_us;
 
-    if (timeout_us == 0 || run->row.doom != NULL)
+    if (timeout_us == 0 || run->row.doom != NULL ||
+        (run->row.deadlines_missed & RUN_TIMEOUT_WAIVED) != 0)
         return;
     run->timer.kind = TIMER_RUN_TIMEOUT;
     timer_arm(core, &core->timers, &run->timer, run->row.started_at_us + timeout_us);

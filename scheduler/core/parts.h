@@ -103,6 +103,7 @@ void run_stop_tasks(struct core *core, struct run *run, const char *reason);
 /* Stops the run's work, which then ends as failed once its teardowns have; attempts that run end
  * as `running_to`. Nothing if that was done before. */
 void run_doom(struct core *core, struct run *run, enum task_state running_to, const char *reason);
+void run_pardon(struct core *core, struct run *run, const char *reason); /* it is doomed no more */
 void run_arm_timeout(struct core *core, struct run *run);
 void run_timed_out(struct core *core, struct run *run);
 void run_task_failed(struct core *core, const struct task *task); /* for good */

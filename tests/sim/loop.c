@@ -336,8 +336,10 @@ static bool run_turn(struct sim *sim, size_t count)
     size_t done = 0;
 
     replay_begin(sim);
+    bool is_due = core_next_wakeup(sim->core) <= sim->now_us;
     if (count > 0 && loop_is_change(&sim->inbox[0]))
         step(sim, &turn, &sim->inbox[done++]);
+    sim->is_tick_late = is_due && sim->out.count > 0;
     if (core_next_wakeup(sim->core) <= sim->now_us && sim->out.count == 0)
         step_tick(sim, &turn);
     while (done < count && (!loop_is_change(&sim->inbox[done]) || sim->out.count == 0))

@@ -79,7 +79,7 @@ void replay_begin(struct sim *sim)
     if (callbacks_queue(sim))
         return; /* they come in the order in which they became due */
     int64_t wakeup = core_next_wakeup(sim->core);
-    if (wakeup != 0 && wakeup <= sim->committed_us)
+    if (sim->is_tick_late || (wakeup != 0 && wakeup <= sim->committed_us))
         return; /* a tick was put off, which recovery makes up for */
     sim->shadow = loop_restore(sim, sim->epoch + 1);
     core_restored(sim->shadow, sim->committed_us, &out);
@@ -168,20 +168,25 @@ static int compare(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Of timers that are due at the same instant either may come first: what a task becomes counts, not
- * what it has been on the way. */
+/* Whether both are of the same task, or of the same DAG. */
+static bool are_of_one(const struct decision *a, const struct decision *b)
+{
+    if (a->kind != b->kind)
+        return false;
+    if (a->kind == DECIDE_DAG)
+        return strcmp(a->as.dag.dag_id, b->as.dag.dag_id) == 0;
+    return a->kind == DECIDE_TASK && a->as.task.row.run == b->as.task.row.run &&
+           a->as.task.row.task == b->as.task.row.task &&
+           a->as.task.row.map_index == b->as.task.row.map_index;
+}
+
+/* Of timers that are due at the same instant either may come first: what a task, or a DAG whose
+ * failed runs are counted, becomes counts, not what it has been on the way. */
 static bool is_passing(const struct decisions *decisions, size_t count, size_t at)
 {
-    const struct task_row *row = &decisions->items[at].as.task.row;
-
-    if (decisions->items[at].kind != DECIDE_TASK)
-        return false;
-    for (size_t i = at + 1; i < count; i++) {
-        const struct task_row *later = &decisions->items[i].as.task.row;
-        if (decisions->items[i].kind == DECIDE_TASK && later->run == row->run &&
-            later->task == row->task && later->map_index == row->map_index)
+    for (size_t i = at + 1; i < count; i++)
+        if (are_of_one(&decisions->items[at], &decisions->items[i]))
             return true;
-    }
     return false;
 }
 

@@ -235,6 +235,7 @@ struct sim {
     uint64_t last_request;
     int64_t committed_us; /* when the last turn was */
     int64_t latest_commit_us;
+    bool is_tick_late; /* one was due in the last turn, and a change went before it */
     struct core_want wants[SIM_WANTS_MAX];
     struct known_run known[SIM_WANTS_MAX];
     const struct event *cause; /* of the decision that is checked; NULL = recovery */
