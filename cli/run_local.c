@@ -46,6 +46,7 @@ struct local {
     int young_deaths;
     int idle_polls;
     bool is_resumed; /* what is followed began in an earlier process */
+    bool is_retried; /* its failed runs were made again, since nothing else could go on */
     bool is_finishing;
     int exit_code;
 };
@@ -211,14 +212,39 @@ static bool is_stuck(struct local *local)
 static void end_stuck(struct local *local)
 {
     progress_clear(&local->follow.progress);
-    fprintf(
-        stderr,
-        "error: nothing can go on: what has not ended waits for a run before it that failed, or "
-        "for one of another DAG\n"
-        "  = help: `millrace serve`, then `millrace explain %s RUN` says for which; once that is "
-        "cleared or marked, the same command goes on from here\n",
-        local->plan->dag->dag_id);
+    fprintf(stderr, "error: nothing can go on: what has not ended waits for a run before it that "
+                    "failed, or for one of another DAG\n");
+    follow_tell_waiting(&local->follow);
+    fprintf(stderr,
+            "  = help: mend what failed, then give the same command again: it runs what failed "
+            "anew and goes on; or `millrace serve`, and clear or mark it there (`millrace runs "
+            "clear`, `millrace tasks mark`)\n");
     finish(local, err_exit_code(ERR_RUN_FAILED));
+}
+
+static void on_retried(void *context, const struct decision_reply *reply)
+{
+    if (reply->err != NULL)
+        end_stuck(context);
+}
+
+/* A range that an earlier command left stuck goes on with what failed in it, which may be mended by
+ * now: without a server nobody could clear it. */
+static bool retry_failed(struct local *local)
+{
+    struct follow *follow = &local->follow;
+
+    if (!local->is_resumed || local->is_retried || follow->backfill == 0 ||
+        follow->counts.failed == 0 || local->plan->reprocess == REPROCESS_NONE)
+        return false;
+    local->is_retried = true;
+    local->idle_polls = 0;
+    fprintf(stderr, "running again what failed\n");
+    json_t *command = json_pack("{s:s, s:I, s:s}", "command", "backfill_control", "backfill",
+                                (json_int_t)follow->backfill, "action", "retry");
+    scheduler_submit(local->scheduler, command, on_retried, local);
+    json_decref(command);
+    return true;
 }
 
 static void on_poll(uv_timer_t *timer)
@@ -236,7 +262,7 @@ static void on_poll(uv_timer_t *timer)
     if (follow->run == 0 && follow->backfill == 0)
         return;
     if (!follow->has_ended) {
-        if (is_stuck(local))
+        if (is_stuck(local) && !retry_failed(local))
             end_stuck(local);
         return;
     }
@@ -250,6 +276,7 @@ static void on_poll(uv_timer_t *timer)
         start_new(local);
         return;
     }
+    follow_tell_callbacks(follow);
     follow_summary(follow, stdout);
     finish(local, follow->has_failed ? err_exit_code(ERR_RUN_FAILED) : 0);
 }

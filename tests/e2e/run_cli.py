@@ -168,7 +168,26 @@ tasks:
         done = self.project.command(*argv, timeout=60)
         self.assertEqual(done.returncode, 6, done.stderr)
         self.assertIn("nothing can go on", done.stderr)
-        self.assertIn("millrace explain past RUN", done.stderr)
+        self.assertIn("past", done.stderr)
+        self.assertIn("waits: depends_on_past: a did not succeed in backfill__2026-01-01", done.stderr)
+        with open(self.project.path("fine"), "w"):
+            pass
+        done = self.project.command(*argv, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("running again what failed", done.stderr)
+
+    def test_callbacks_that_failed_are_told_of(self):
+        self.project.write("told.yaml", """
+dag_id: told
+schedule: "@daily"
+on_success_callback: {command: {argv: [sh, -c, "exit 4"]}}
+tasks: {a: {type: noop}}
+""")
+        for argv in ([], ["--from", "2026-01-01", "--to", "2026-01-02"]):
+            done = self.project.command("run", "told.yaml", *argv)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("the success callback (command) was not delivered: exit code 4", done.stderr)
+            self.assertIn("tried again by the next", done.stderr)
 
 
 class Serve(Case):
