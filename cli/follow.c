@@ -196,6 +196,7 @@ static bool count_tasks(struct follow *follow, struct err *err)
     *counts = (struct progress_counts){
         .succeeded = states[TASK_SUCCESS],
         .running = states[TASK_RUNNING],
+        .upstream_failed = states[TASK_UPSTREAM_FAILED],
     };
     for (size_t state = 0; state < TASK_STATE_COUNT; state++) {
         counts->total += states[state];
@@ -329,8 +330,10 @@ void follow_summary(const struct follow *follow, FILE *out)
         fprintf(out, "%s  %s: %s, %lld of %lld tasks ok", follow->dag_id, follow->run_id,
                 follow->has_failed ? "failed" : "success", (long long)counts->succeeded,
                 (long long)counts->total);
-        if (counts->failed > 0)
-            fprintf(out, ", %lld failed", (long long)counts->failed);
+        if (counts->failed > counts->upstream_failed)
+            fprintf(out, ", %lld failed", (long long)(counts->failed - counts->upstream_failed));
+        if (counts->upstream_failed > 0)
+            fprintf(out, ", %lld not run (upstream failed)", (long long)counts->upstream_failed);
     } else {
         int64_t skipped = counts->done - counts->succeeded - counts->failed;
         fprintf(out, "%s: %s, %lld intervals, %lld ok", follow->dag_id,

@@ -176,6 +176,18 @@ tasks:
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("running again what failed", done.stderr)
 
+    def test_what_never_ran_is_counted_apart(self):
+        self.project.write("broken.yaml", """
+dag_id: broken
+tasks:
+  a: {type: command, with: {argv: [sh, -c, "exit 3"]}}
+  b: {type: noop, depends_on: a}
+  c: {type: noop, depends_on: b}
+""")
+        done = self.project.command("run", "broken.yaml")
+        self.assertEqual(done.returncode, 6, done.stderr)
+        self.assertIn("0 of 3 tasks ok, 1 failed, 2 not run (upstream failed)", done.stdout)
+
     def test_callbacks_that_failed_are_told_of(self):
         self.project.write("told.yaml", """
 dag_id: told
