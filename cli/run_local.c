@@ -26,6 +26,7 @@
 #define WORKER_END_MS 3000
 #define WORKER_INTERRUPTED_MS 1500
 #define SIGNAL_PAUSE_MS 30
+#define SIGNAL_COUNT 4
 
 struct local {
     const struct run_plan *plan;
@@ -35,7 +36,7 @@ struct local {
     uv_timer_t poll;
     uv_timer_t supervise;
     uv_timer_t kill;
-    uv_signal_t signals[2];
+    uv_signal_t signals[SIGNAL_COUNT];
     struct spawn_worker worker;
     uv_process_t process;
     char *log_path;
@@ -235,7 +236,8 @@ static bool retry_failed(struct local *local)
     struct follow *follow = &local->follow;
 
     if (!local->is_resumed || local->is_retried || follow->backfill == 0 ||
-        follow->counts.failed == 0 || local->plan->reprocess == REPROCESS_NONE)
+        follow->counts.failed == 0 || local->plan->reprocess == REPROCESS_NONE ||
+        local->plan->reprocess == REPROCESS_MISSING)
         return false;
     local->is_retried = true;
     local->idle_polls = 0;
@@ -353,7 +355,7 @@ static void finish(struct local *local, int exit_code)
     scheduler_stop(local->scheduler);
     uv_close((uv_handle_t *)&local->poll, NULL);
     uv_close((uv_handle_t *)&local->supervise, NULL);
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < SIGNAL_COUNT; i++)
         uv_close((uv_handle_t *)&local->signals[i], NULL);
     if (local->is_worker_running && !is_left)
         (void)uv_timer_start(&local->kill, on_kill,
@@ -374,9 +376,17 @@ static void on_signal(uv_signal_t *handle, int number)
     finish(local, RUN_INTERRUPTED);
 }
 
+/* What was started by nohup(1) goes on when its terminal goes. */
+static bool is_ignored(int number)
+{
+    struct sigaction action;
+
+    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 static void init_handles(struct local *local)
 {
-    static const int numbers[2] = {SIGINT, SIGTERM};
+    static const int numbers[SIGNAL_COUNT] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     uv_timer_t *timers[] = {&local->poll, &local->supervise, &local->kill};
 
     (void)uv_loop_init(&local->loop);
@@ -384,10 +394,11 @@ static void init_handles(struct local *local)
         (void)uv_timer_init(&local->loop, timers[i]);
         timers[i]->data = local;
     }
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < SIGNAL_COUNT; i++) {
         (void)uv_signal_init(&local->loop, &local->signals[i]);
         local->signals[i].data = local;
-        (void)uv_signal_start(&local->signals[i], on_signal, numbers[i]);
+        if (!is_ignored(numbers[i]))
+            (void)uv_signal_start(&local->signals[i], on_signal, numbers[i]);
     }
 }
 
@@ -396,7 +407,7 @@ static void close_handles(struct local *local)
     uv_close((uv_handle_t *)&local->poll, NULL);
     uv_close((uv_handle_t *)&local->supervise, NULL);
     uv_close((uv_handle_t *)&local->kill, NULL);
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < SIGNAL_COUNT; i++)
         uv_close((uv_handle_t *)&local->signals[i], NULL);
 }
 

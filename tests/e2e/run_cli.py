@@ -176,6 +176,15 @@ tasks:
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("running again what failed", done.stderr)
 
+    def test_other_signals_leave_no_process_behind(self):
+        for number in (signal.SIGHUP, signal.SIGQUIT):
+            before = self.started()
+            process = self.run_file("one.yaml", "run.log")
+            wait_until(lambda: self.started() > before, what="the attempt")
+            process.send_signal(number)
+            self.ends(process, "run.log", 130)
+            wait_until(lambda: not self.project.processes(), what="the end of all processes")
+
     def test_what_never_ran_is_counted_apart(self):
         self.project.write("broken.yaml", """
 dag_id: broken
