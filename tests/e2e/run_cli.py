@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import unittest
 
-from harness import Case, wait_until
+from harness import MILLRACE, Case, wait_until
 
 ONE = """
 dag_id: one
@@ -184,6 +184,19 @@ tasks:
             process.send_signal(number)
             self.ends(process, "run.log", 130)
             wait_until(lambda: not self.project.processes(), what="the end of all processes")
+
+    def test_a_reader_that_has_seen_enough(self):
+        self.project.write("quick.yaml", "dag_id: quick\ntasks: {a: {type: noop}}\n")
+        for argv, code in ((["run", "quick.yaml"], 0), (["--help"], -signal.SIGPIPE)):
+            reading, writing = os.pipe()
+            os.close(reading)
+            process = subprocess.Popen([MILLRACE, *argv], cwd=self.project.folder, stdout=writing,
+                                       stderr=subprocess.PIPE, text=True)
+            os.close(writing)
+            said = process.communicate(timeout=60)[1]
+            self.assertEqual(process.returncode, code, said)
+            self.assertNotIn("rror", said)
+            self.assertNotIn("ipe", said)
 
     def test_what_never_ran_is_counted_apart(self):
         self.project.write("broken.yaml", """
