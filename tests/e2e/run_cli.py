@@ -198,6 +198,15 @@ tasks:
             self.assertNotIn("rror", said)
             self.assertNotIn("ipe", said)
 
+    def test_a_damaged_mark_is_refused_and_told_of_once(self):
+        self.assertEqual(self.project.command("run", "other.yaml").returncode, 0)
+        self.project.write(".millrace/state.db-mark", "junk\n")
+        done = self.project.command("run", "other.yaml")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertEqual(done.stderr.count("state.db-mark is damaged"), 1, done.stderr)
+        self.project.write(".millrace/state.db-mark", "")
+        self.assertEqual(self.project.command("run", "other.yaml").returncode, 0)
+
     def test_what_never_ran_is_counted_apart(self):
         self.project.write("broken.yaml", """
 dag_id: broken
