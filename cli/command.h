@@ -14,6 +14,7 @@ struct command {
     const char *summary; /* one line for the list of commands */
     const char *usage;   /* printed by --help: synopsis, options, examples */
     bool hidden;         /* roles of `serve`, and what only completion asks for */
+    bool goes_on;        /* also when nobody reads its output any more; others end by SIGPIPE */
 
     /* argv[0] is the command's name. Returns the exit code. --help is handled before. */
     int (*run)(int argc, char **argv);

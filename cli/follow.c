@@ -11,6 +11,7 @@
 
 /* A single run with more tasks than this tells of failures only. */
 #define TASK_LINES_MAX 50
+#define CALLBACK_LINES_MAX 10
 
 void follow_init(struct follow *follow, const char *state_folder, const char *dag_id)
 {
@@ -195,6 +196,7 @@ static bool count_tasks(struct follow *follow, struct err *err)
     *counts = (struct progress_counts){
         .succeeded = states[TASK_SUCCESS],
         .running = states[TASK_RUNNING],
+        .upstream_failed = states[TASK_UPSTREAM_FAILED],
     };
     for (size_t state = 0; state < TASK_STATE_COUNT; state++) {
         counts->total += states[state];
@@ -262,6 +264,63 @@ bool follow_poll(struct follow *follow, struct err *err)
     return true;
 }
 
+void follow_tell_waiting(struct follow *follow)
+{
+    struct run_filter filter = {.dag_id = follow->dag_id,
+                                .states = "[\"queued\",\"running\"]",
+                                .backfill_id = follow->backfill};
+    struct read_page page = {.limit = 1, .order = {{"logical_date", false}}, .order_count = 1};
+    struct arena arena = {0};
+    struct run_view *runs = NULL;
+    struct task_row *tasks = NULL;
+    struct err err = {0};
+    size_t count = 0;
+    size_t task_count = 0;
+    int64_t total = 0;
+
+    if (read_runs(follow->read, &arena, &filter, &page, &runs, &count, &total, &err) && count > 0 &&
+        read_run_tasks(follow->read, &arena, runs[0].run.id, &tasks, &task_count, &err)) {
+        for (size_t i = 0; i < task_count; i++) {
+            if (task_state_is_final(tasks[i].state) || tasks[i].reason == NULL)
+                continue;
+            fprintf(stderr, "  %s waits: %s\n", runs[0].run.run_id, tasks[i].reason);
+            break;
+        }
+    }
+    read_end(follow->read);
+    arena_release(&arena);
+}
+
+void follow_tell_callbacks(struct follow *follow)
+{
+    struct arena arena = {0};
+    struct callback_row *rows = NULL;
+    struct err err = {0};
+    size_t count = 0;
+
+    if (!read_undelivered(follow->read, &arena, follow->run, follow->backfill,
+                          CALLBACK_LINES_MAX + 1, &rows, &count, &err))
+        count = 0;
+    if (count > 0)
+        progress_clear(&follow->progress);
+    for (size_t i = 0; i < count && i < CALLBACK_LINES_MAX; i++) {
+        const struct callback_row *row = &rows[i];
+        fprintf(stderr, "warning: the %s callback (%s)%s%s was not delivered: %s\n",
+                callback_event_name(row->event), row->kind, row->task_id == NULL ? "" : " of ",
+                row->task_id == NULL ? "" : row->task_id, row->reason);
+        fprintf(stderr, "  = help: %s\n",
+                row->state == CALLBACK_STATE_FAILED
+                    ? "its retries are spent"
+                    : "it is tried again by the next `millrace serve` or `millrace run` here");
+    }
+    if (count > CALLBACK_LINES_MAX)
+        fprintf(stderr,
+                "warning: more callbacks were not delivered: `millrace explain` lists those "
+                "of a run\n");
+    read_end(follow->read);
+    arena_release(&arena);
+}
+
 void follow_summary(const struct follow *follow, FILE *out)
 {
     const struct progress_counts *counts = &follow->counts;
@@ -271,8 +330,10 @@ void follow_summary(const struct follow *follow, FILE *out)
         fprintf(out, "%s  %s: %s, %lld of %lld tasks ok", follow->dag_id, follow->run_id,
                 follow->has_failed ? "failed" : "success", (long long)counts->succeeded,
                 (long long)counts->total);
-        if (counts->failed > 0)
-            fprintf(out, ", %lld failed", (long long)counts->failed);
+        if (counts->failed > counts->upstream_failed)
+            fprintf(out, ", %lld failed", (long long)(counts->failed - counts->upstream_failed));
+        if (counts->upstream_failed > 0)
+            fprintf(out, ", %lld not run (upstream failed)", (long long)counts->upstream_failed);
     } else {
         int64_t skipped = counts->done - counts->succeeded - counts->failed;
         fprintf(out, "%s: %s, %lld intervals, %lld ok", follow->dag_id,

@@ -36,6 +36,12 @@ int64_t follow_last_seq(struct follow *follow);
  * is no error. */
 bool follow_poll(struct follow *follow, struct err *err);
 
+/* Says on stderr what the first run that has not ended waits for. */
+void follow_tell_waiting(struct follow *follow);
+
+/* Says on stderr which callbacks of what was followed failed to be delivered; of many the first. */
+void follow_tell_callbacks(struct follow *follow);
+
 /* The result in one line. */
 void follow_summary(const struct follow *follow, FILE *out);
 

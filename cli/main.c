@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/str.h"
 
+#include <errno.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdint.h>
@@ -28,7 +29,8 @@ static void print_help(FILE *out)
             fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     fputs("\n`millrace COMMAND --help` tells more. Exit codes: 0 done, 1 failed, 2 wrong usage,\n"
           "3 not found, 4 not allowed, 5 findings, 6 run failed, 7 no server, 8 conflict,\n"
-          "9 timed out, 130 interrupted.\n",
+          "9 timed out, 130 interrupted. A closed pipe (`| head`) ends a command quietly, by\n"
+          "SIGPIPE; `run` and `serve` go on.\n",
           out);
 }
 
@@ -68,12 +70,15 @@ static bool wants_help(int argc, char **argv)
     return false;
 }
 
-/* Output that could not be written (a full disk, a closed pipe) must not look like success. */
+/* Output that could not be written (a full disk) must not look like success. A reader that has seen
+ * enough is no failure: what goes on without one ends as if all had been read. */
 static int finish(int exit_code)
 {
     bool was_lost = ferror(stdout) != 0; /* what it was for is not known any more */
 
-    if (fflush(stdout) != 0)
+    if (fflush(stdout) != 0 && errno == EPIPE)
+        return exit_code;
+    if (ferror(stdout) != 0 && !was_lost)
         perror("millrace: writing the output");
     else if (was_lost)
         fputs("millrace: the output could not be written\n", stderr);
@@ -85,7 +90,6 @@ static int finish(int exit_code)
 int main(int argc, char **argv)
 {
     (void)setlocale(LC_CTYPE, "C.UTF-8");
-    (void)signal(SIGPIPE, SIG_IGN);
     log_init("millrace");
     if (argc < 2) {
         print_help(stderr);
@@ -107,5 +111,7 @@ int main(int argc, char **argv)
         fputs(command->usage, stdout);
         return finish(0);
     }
+    if (command->goes_on)
+        (void)signal(SIGPIPE, SIG_IGN);
     return finish(command->run(argc - 1, argv + 1));
 }

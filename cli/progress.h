@@ -12,6 +12,7 @@ struct progress_counts {
     int64_t succeeded;
     int64_t failed;
     int64_t running;
+    int64_t upstream_failed; /* of those that failed: they never ran */
 };
 
 struct progress {

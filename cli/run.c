@@ -250,7 +250,8 @@ static int run_main(int argc, char **argv)
     if ((options.from == NULL) != (options.to == NULL))
         return command_usage_error(&run_command, "--from and --to go together");
     if (options.reprocess != NULL && !reprocess_parse(str_from(options.reprocess), &plan.reprocess))
-        return command_usage_error(&run_command, "--reprocess is none, failed or completed");
+        return command_usage_error(&run_command,
+                                   "--reprocess is none, missing, failed, completed or stale");
     if (getenv("MILLRACE_LOG") == NULL) {
         /* Progress is what a user wants to see; the worker writes to its own log. */
         log_set_level(LOG_WARN);
@@ -271,20 +272,23 @@ const struct command run_command = {
     .summary = "Run one DAG file, once or over a range of dates; no server needed",
     .usage =
         "Usage: millrace run FILE [-p NAME=VALUE]... [--conf JSON] [--from DATE --to DATE]\n"
-        "                    [--reprocess none|failed|completed] [--max-active-runs N]\n"
-        "                    [--force] [--slots N] [--state DIR]\n\n"
+        "                    [--reprocess none|missing|failed|completed|stale]\n"
+        "                    [--max-active-runs N] [--force] [--slots N] [--state DIR]\n\n"
         "Runs the DAG of FILE and waits for its end; progress goes to stderr. With --from and\n"
         "--to it runs all intervals whose logical dates lie in the range, both inclusive. What\n"
         "was interrupted goes on when the same command is given again.\n\n"
         "  -p, --param NAME=VALUE  a param of the DAG; may be repeated\n"
         "  --conf JSON             the run's conf, an object\n"
-        "  --reprocess WHICH       intervals that have a run already: none are run again, failed\n"
-        "                          ones (the default), or all completed ones\n"
+        "  --reprocess WHICH       intervals that have a run already: none (or missing) runs only\n"
+        "                          those without; failed (the default) those that failed too,\n"
+        "                          stale what is out of date too, completed all of them\n"
         "  --max-active-runs N     runs at once of a range (default: the DAG's)\n"
         "  --force                 let tasks work again whose output is there and unchanged\n"
         "  --slots N               attempts at once (default: the number of processors)\n"
         "  --state DIR             the state folder (default: .millrace beside millrace.yaml)\n\n"
         "If `millrace serve` holds the state folder, it gets the run, and Ctrl-C only detaches.\n"
-        "Exit codes: 0 success, 6 something failed, 5 errors in FILE, 2 wrong usage, 130 Ctrl-C.\n",
+        "Exit codes: 0 success, 6 something failed, 5 errors in FILE, 2 wrong usage, 130 Ctrl-C\n"
+        "(SIGINT, SIGTERM, SIGQUIT, or SIGHUP without nohup).\n",
+    .goes_on = true,
     .run = run_main,
 };

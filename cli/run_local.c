@@ -26,6 +26,7 @@
 #define WORKER_END_MS 3000
 #define WORKER_INTERRUPTED_MS 1500
 #define SIGNAL_PAUSE_MS 30
+#define SIGNAL_COUNT 4
 
 struct local {
     const struct run_plan *plan;
@@ -35,7 +36,7 @@ struct local {
     uv_timer_t poll;
     uv_timer_t supervise;
     uv_timer_t kill;
-    uv_signal_t signals[2];
+    uv_signal_t signals[SIGNAL_COUNT];
     struct spawn_worker worker;
     uv_process_t process;
     char *log_path;
@@ -46,6 +47,7 @@ struct local {
     int young_deaths;
     int idle_polls;
     bool is_resumed; /* what is followed began in an earlier process */
+    bool is_retried; /* its failed runs were made again, since nothing else could go on */
     bool is_finishing;
     int exit_code;
 };
@@ -211,14 +213,40 @@ static bool is_stuck(struct local *local)
 static void end_stuck(struct local *local)
 {
     progress_clear(&local->follow.progress);
-    fprintf(
-        stderr,
-        "error: nothing can go on: what has not ended waits for a run before it that failed, or "
-        "for one of another DAG\n"
-        "  = help: `millrace serve`, then `millrace explain %s RUN` says for which; once that is "
-        "cleared or marked, the same command goes on from here\n",
-        local->plan->dag->dag_id);
+    fprintf(stderr, "error: nothing can go on: what has not ended waits for a run before it that "
+                    "failed, or for one of another DAG\n");
+    follow_tell_waiting(&local->follow);
+    fprintf(stderr,
+            "  = help: mend what failed, then give the same command again: it runs what failed "
+            "anew and goes on; or `millrace serve`, and clear or mark it there (`millrace runs "
+            "clear`, `millrace tasks mark`)\n");
     finish(local, err_exit_code(ERR_RUN_FAILED));
+}
+
+static void on_retried(void *context, const struct decision_reply *reply)
+{
+    if (reply->err != NULL)
+        end_stuck(context);
+}
+
+/* A range that an earlier command left stuck goes on with what failed in it, which may be mended by
+ * now: without a server nobody could clear it. */
+static bool retry_failed(struct local *local)
+{
+    struct follow *follow = &local->follow;
+
+    if (!local->is_resumed || local->is_retried || follow->backfill == 0 ||
+        follow->counts.failed == 0 || local->plan->reprocess == REPROCESS_NONE ||
+        local->plan->reprocess == REPROCESS_MISSING)
+        return false;
+    local->is_retried = true;
+    local->idle_polls = 0;
+    fprintf(stderr, "running again what failed\n");
+    json_t *command = json_pack("{s:s, s:I, s:s}", "command", "backfill_control", "backfill",
+                                (json_int_t)follow->backfill, "action", "retry");
+    scheduler_submit(local->scheduler, command, on_retried, local);
+    json_decref(command);
+    return true;
 }
 
 static void on_poll(uv_timer_t *timer)
@@ -236,7 +264,7 @@ static void on_poll(uv_timer_t *timer)
     if (follow->run == 0 && follow->backfill == 0)
         return;
     if (!follow->has_ended) {
-        if (is_stuck(local))
+        if (is_stuck(local) && !retry_failed(local))
             end_stuck(local);
         return;
     }
@@ -250,6 +278,7 @@ static void on_poll(uv_timer_t *timer)
         start_new(local);
         return;
     }
+    follow_tell_callbacks(follow);
     follow_summary(follow, stdout);
     finish(local, follow->has_failed ? err_exit_code(ERR_RUN_FAILED) : 0);
 }
@@ -326,7 +355,7 @@ static void finish(struct local *local, int exit_code)
     scheduler_stop(local->scheduler);
     uv_close((uv_handle_t *)&local->poll, NULL);
     uv_close((uv_handle_t *)&local->supervise, NULL);
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < SIGNAL_COUNT; i++)
         uv_close((uv_handle_t *)&local->signals[i], NULL);
     if (local->is_worker_running && !is_left)
         (void)uv_timer_start(&local->kill, on_kill,
@@ -347,9 +376,17 @@ static void on_signal(uv_signal_t *handle, int number)
     finish(local, RUN_INTERRUPTED);
 }
 
+/* What was started by nohup(1) goes on when its terminal goes. */
+static bool is_ignored(int number)
+{
+    struct sigaction action;
+
+    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 static void init_handles(struct local *local)
 {
-    static const int numbers[2] = {SIGINT, SIGTERM};
+    static const int numbers[SIGNAL_COUNT] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     uv_timer_t *timers[] = {&local->poll, &local->supervise, &local->kill};
 
     (void)uv_loop_init(&local->loop);
@@ -357,10 +394,11 @@ static void init_handles(struct local *local)
         (void)uv_timer_init(&local->loop, timers[i]);
         timers[i]->data = local;
     }
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < SIGNAL_COUNT; i++) {
         (void)uv_signal_init(&local->loop, &local->signals[i]);
         local->signals[i].data = local;
-        (void)uv_signal_start(&local->signals[i], on_signal, numbers[i]);
+        if (!is_ignored(numbers[i]))
+            (void)uv_signal_start(&local->signals[i], on_signal, numbers[i]);
     }
 }
 
@@ -369,7 +407,7 @@ static void close_handles(struct local *local)
     uv_close((uv_handle_t *)&local->poll, NULL);
     uv_close((uv_handle_t *)&local->supervise, NULL);
     uv_close((uv_handle_t *)&local->kill, NULL);
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < SIGNAL_COUNT; i++)
         uv_close((uv_handle_t *)&local->signals[i], NULL);
 }
 

@@ -206,7 +206,8 @@ const struct command runs_command = {
     .summary = "list, show, follow, clear, mark and cancel DAG runs",
     .usage =
         "Usage: millrace runs [list] [DAG] [--status queued|running|success|failed]...\n"
-        "                     [--type scheduled|manual|backfill] [--limit N] [--offset N]\n"
+        "                     [--type scheduled|manual|backfill|asset_triggered]\n"
+        "                     [--limit N] [--offset N]\n"
         "       millrace runs show DAG RUN\n"
         "       millrace runs watch DAG RUN      until it ends; exit code 6 if it failed\n"
         "       millrace runs clear|rerun DAG RUN [--only-failed] [--past] [--future] [--dry-run]\n"

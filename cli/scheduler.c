@@ -124,5 +124,6 @@ const struct command scheduler_command = {
              "The role of `millrace serve` that decides when runs start and keeps their state.\n"
              "SIGTERM or SIGINT ends it in order; attempts go on in their workers.\n",
     .hidden = true,
+    .goes_on = true,
     .run = scheduler_main,
 };

@@ -527,5 +527,6 @@ const struct command serve_command = {
         "Ctrl-C or SIGTERM ends it. Attempts that run then go on in their worker, which hands the\n"
         "results to the next `millrace serve`; a second Ctrl-C or SIGTERM within five seconds\n"
         "stops them.\n",
+    .goes_on = true,
     .run = serve_main,
 };

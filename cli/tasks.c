@@ -13,12 +13,14 @@ static const struct table_column list_columns[] = {
     {"POOL",    "pool"              },
     {"NOTE",    "note"              },
     {"MAP",     "rendered_map_index"},
+    {"WHY",     "reason"            },
 };
 
 static const struct table_column show_fields[] = {
     {"task_id",   "task_id"           },
     {"map_index", "rendered_map_index"},
     {"state",     "state"             },
+    {"why",       "reason"            },
     {"kind",      "operator"          },
     {"try",       "try_number"        },
     {"max_tries", "max_tries"         },

@@ -54,5 +54,6 @@ const struct command web_command = {
              "  --any-port       let the system choose a free port\n"
              "  --parent PID     end when this process, which must be the parent, ends\n",
     .hidden = true,
+    .goes_on = true,
     .run = run,
 };

@@ -1,6 +1,7 @@
 /* The log of an attempt: a piece of its file as JSON lines, NDJSON or plain text. */
 #include "web/handlers.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
 #include "millrace/messages.h"
@@ -34,6 +35,16 @@ static int open_log(const struct web *web, const struct attempt_row *attempt)
     (void)snprintf(path, sizeof(path), STATE_LOG_FORMAT, (long long)attempt->run, attempt->task,
                    attempt->map_index, (long long)attempt->try_number);
     return (int)syscall(SYS_openat2, web->state_fd, path, &how, sizeof(how));
+}
+
+/* Whether a log that is not there is so old that retention has removed it: one that is younger is
+ * of a task that wrote nothing. */
+static bool is_removed(const struct web *web, const struct attempt_row *attempt)
+{
+    int64_t kept_us = web->settings->retention.logs_us;
+
+    return kept_us != 0 && attempt->ended_at_us != 0 &&
+           attempt->ended_at_us < clock_wall_us() - kept_us;
 }
 
 struct piece {
@@ -208,6 +219,13 @@ void handle_task_log(struct web *web, struct request *request)
         !lookup_task(web, request, &task) || !lookup_attempt(web, request, &task, &attempt))
         return;
     int fd = open_log(web, &attempt);
+    if (fd < 0 && is_removed(web, &attempt)) {
+        respond_detail(
+            request, 404,
+            "There is no log of this try any more: it is older than `retention: {logs}` of "
+            "millrace.yaml keeps logs");
+        return;
+    }
     if (tail > 0 && request_param(request, "token") == NULL)
         offset = tail_offset(fd, tail);
     bool plain = !params_accepts(request, "application/json");

@@ -233,6 +233,12 @@ bool read_run_transitions(struct read *read, struct arena *arena, int64_t run, i
 bool read_run_callbacks(struct read *read, struct arena *arena, int64_t run, int64_t limit,
                         struct callback_row **ret, size_t *ret_count, struct err *err);
 
+/* Callbacks of a run, or with run 0 of all runs of a backfill, of which a try failed and none has
+ * succeeded; oldest first. */
+bool read_undelivered(struct read *read, struct arena *arena, int64_t run, int64_t backfill,
+                      int64_t limit, struct callback_row **ret, size_t *ret_count,
+                      struct err *err);
+
 /* ---- backfills, import errors, pools ---- */
 
 bool read_backfills(struct read *read, struct arena *arena, const char *dag_id, bool only_active,

@@ -1,6 +1,7 @@
 """The commands that talk to a server, against a live one: what a person at a shell does in a day."""
 import json
 import os
+import signal
 import subprocess
 import unittest
 
@@ -127,9 +128,8 @@ class Cli(Case):
         process.stdout.close()
         said = process.stderr.read()
         process.stderr.close()
-        self.assertEqual(process.wait(), 1)
-        self.assertNotIn("intervals:", said)
-        self.assertIn("could not be written", said)
+        self.assertEqual(process.wait(), -signal.SIGPIPE)
+        self.assertEqual(said, "")
 
     def test_a_cancelled_backfill(self):
         self.project.write("dags/slow.yaml", FINE.replace("dag_id: fine", "dag_id: slow").replace(

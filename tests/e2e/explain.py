@@ -1,5 +1,10 @@
 """Why: explain of DAGs, runs and task instances with the real binaries, by API and command line."""
+import fcntl
 import os
+import pty
+import struct
+import subprocess
+import termios
 import unittest
 
 import harness
@@ -66,6 +71,44 @@ class Explain(harness.Case):
         path += f"/dagRuns/{run}" if run else ""
         path += f"/taskInstances/{task}" if task else ""
         return self.server.get(path + "/explain")
+
+    def on_terminal(self, *args, columns=80):
+        """What `millrace args…` prints on a terminal of so many columns."""
+        outer, inner = pty.openpty()
+        fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
+        process = subprocess.Popen([harness.MILLRACE, *args], cwd=self.project.folder, stdin=inner, stdout=inner,
+                                   stderr=inner, env=environment)
+        os.close(inner)
+        said = b""
+        while True:
+            try:
+                piece = os.read(outer, 65536)
+            except OSError:
+                break
+            said += piece
+        os.close(outer)
+        self.assertEqual(process.wait(), 0, said)
+        return said.decode()
+
+    def test_words_are_whole_on_a_narrow_terminal(self):
+        self.trigger("d", "one")
+        self.wait_state("d", "one", "failed")
+        self.trigger("past", "first")
+        self.trigger("past", "second")
+        for subject in (("daily",), ("d",), ("d", "one", "third"), ("past", "second"), ("fed",)):
+            self.words_are_whole(subject)
+
+    def words_are_whole(self, subject):
+        why = self.explain(*subject)
+        said = self.on_terminal("explain", *subject)
+        self.assertLessEqual(max(map(len, said.splitlines())), 80, said)
+        words = set(said.split())
+        told = [why["why"] or ""] + [cause["reason"] or "" for cause in why.get("because", [])]
+        told += [wait[key] or "" for wait in why.get("waits_for", []) for key in ("what", "unblocked_by")]
+        for word in " ".join(told).split():
+            if len(word) <= 40:
+                self.assertIn(word, words, said)
 
     def trigger(self, dag, run):
         status, answer = self.server.request("POST", f"/api/v2/dags/{dag}/dagRuns", {"dag_run_id": run})

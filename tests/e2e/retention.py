@@ -159,6 +159,11 @@ class Retention(Case):
         wait_until(lambda: self.folders("logs") == [] and self.folders("attempts") == [] and
                    set((self.states() or {}).values()) == {"success"}, what="the end of the logs")
         self.assertEqual(len(self.states()), RUNS)
+        dag, run = "kept", next(iter(self.states()))
+        task = self.server.get(f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"][0]
+        done = self.project.command("logs", dag, run, task["task_id"])
+        self.assertEqual((done.returncode, done.stdout), (3, ""), done.stderr)
+        self.assertIn("retention", done.stderr)
 
     def test_killed_meanwhile(self):
         self.serve("{runs: 1s}")

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import unittest
 
-from harness import Case, wait_until
+from harness import MILLRACE, Case, wait_until
 
 ONE = """
 dag_id: one
@@ -168,7 +168,69 @@ tasks:
         done = self.project.command(*argv, timeout=60)
         self.assertEqual(done.returncode, 6, done.stderr)
         self.assertIn("nothing can go on", done.stderr)
-        self.assertIn("millrace explain past RUN", done.stderr)
+        self.assertIn("past", done.stderr)
+        self.assertIn("waits: depends_on_past: a did not succeed in backfill__2026-01-01", done.stderr)
+        with open(self.project.path("fine"), "w"):
+            pass
+        done = self.project.command(*argv, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("running again what failed", done.stderr)
+
+    def test_other_signals_leave_no_process_behind(self):
+        for number in (signal.SIGHUP, signal.SIGQUIT):
+            before = self.started()
+            process = self.run_file("one.yaml", "run.log")
+            wait_until(lambda: self.started() > before, what="the attempt")
+            process.send_signal(number)
+            self.ends(process, "run.log", 130)
+            wait_until(lambda: not self.project.processes(), what="the end of all processes")
+
+    def test_a_reader_that_has_seen_enough(self):
+        self.project.write("quick.yaml", "dag_id: quick\ntasks: {a: {type: noop}}\n")
+        for argv, code in ((["run", "quick.yaml"], 0), (["--help"], -signal.SIGPIPE)):
+            reading, writing = os.pipe()
+            os.close(reading)
+            process = subprocess.Popen([MILLRACE, *argv], cwd=self.project.folder, stdout=writing,
+                                       stderr=subprocess.PIPE, text=True)
+            os.close(writing)
+            said = process.communicate(timeout=60)[1]
+            self.assertEqual(process.returncode, code, said)
+            self.assertNotIn("rror", said)
+            self.assertNotIn("ipe", said)
+
+    def test_a_damaged_mark_is_refused_and_told_of_once(self):
+        self.assertEqual(self.project.command("run", "other.yaml").returncode, 0)
+        self.project.write(".millrace/state.db-mark", "junk\n")
+        done = self.project.command("run", "other.yaml")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertEqual(done.stderr.count("state.db-mark is damaged"), 1, done.stderr)
+        self.project.write(".millrace/state.db-mark", "")
+        self.assertEqual(self.project.command("run", "other.yaml").returncode, 0)
+
+    def test_what_never_ran_is_counted_apart(self):
+        self.project.write("broken.yaml", """
+dag_id: broken
+tasks:
+  a: {type: command, with: {argv: [sh, -c, "exit 3"]}}
+  b: {type: noop, depends_on: a}
+  c: {type: noop, depends_on: b}
+""")
+        done = self.project.command("run", "broken.yaml")
+        self.assertEqual(done.returncode, 6, done.stderr)
+        self.assertIn("0 of 3 tasks ok, 1 failed, 2 not run (upstream failed)", done.stdout)
+
+    def test_callbacks_that_failed_are_told_of(self):
+        self.project.write("told.yaml", """
+dag_id: told
+schedule: "@daily"
+on_success_callback: {command: {argv: [sh, -c, "exit 4"]}}
+tasks: {a: {type: noop}}
+""")
+        for argv in ([], ["--from", "2026-01-01", "--to", "2026-01-02"]):
+            done = self.project.command("run", "told.yaml", *argv)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("the success callback (command) was not delivered: exit code 4", done.stderr)
+            self.assertIn("tried again by the next", done.stderr)
 
 
 class Serve(Case):

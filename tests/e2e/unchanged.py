@@ -153,9 +153,11 @@ class Unchanged(Case):
                            what="the DAG in its folder")
         create = ("backfill", "create", "cached", *day, "--wait")
         self.assertEqual(reused(*create), TASKS)
+        run = "backfill__2026-01-01T00:00:00+00:00"
+        self.assertIn("unchanged", self.project.command("tasks", "list", "cached", run).stdout)
+        self.assertIn("why\tunchanged", self.project.command("tasks", "show", "cached", run, TASKS[0]).stdout)
         self.assertEqual(reused(*create, "--force"), [])
         command("dags", "unpause", "cached")
-        run = "backfill__2026-01-01T00:00:00+00:00"
         command("runs", "clear", "cached", run, "--force")
         self.assertEqual(reused("runs", "watch", "cached", run), [])
         command("tasks", "rerun", "cached", run, "totals", "shards")
