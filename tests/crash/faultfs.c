@@ -30,7 +30,6 @@ struct inode {
     struct change *changes;
     size_t count;
     size_t capacity;
-    bool syncs_folder; /* a journal or WAL that no sync has reached yet */
 };
 
 /* The inodes a name may stand for after a cut, from the durable one on; NULL = no such file. */
@@ -44,6 +43,7 @@ struct file {
     sqlite3_file base;
     struct inode *inode; /* NULL: not below the folder */
     sqlite3_file *real;
+    bool syncs_folder; /* a journal or WAL since it was opened, as SQLite's own file layer has it */
 };
 
 static struct {
@@ -205,7 +205,7 @@ static struct name *get_name(const char *path)
 }
 
 /* A new inode; what the file holds already counts as durable. */
-static struct inode *make_inode(const char *path, int flags)
+static struct inode *make_inode(const char *path)
 {
     struct inode *inode = need(calloc(1, sizeof(*inode)));
     FILE *stream = fopen(path, "rb");
@@ -216,7 +216,6 @@ static struct inode *make_inode(const char *path, int flags)
         bytes_write(&inode->durable, (int64_t)inode->durable.len, buffer, got);
     if (stream != NULL)
         (void)fclose(stream);
-    inode->syncs_folder = (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL)) != 0;
     return inode;
 }
 
@@ -317,9 +316,9 @@ static int file_sync(sqlite3_file *file, int flags)
     for (size_t i = 0; i < inode->count; i++)
         apply_change(&inode->durable, &inode->changes[i]);
     clear_changes(inode);
-    if (inode->syncs_folder)
+    if (of(file)->syncs_folder)
         sync_folder();
-    inode->syncs_folder = false;
+    of(file)->syncs_folder = false;
     return SQLITE_OK;
 }
 
@@ -414,7 +413,7 @@ static bool is_ours(const char *path)
            (fs.protected == NULL || strstr(path, fs.protected) == NULL);
 }
 
-static struct inode *inode_of(const char *path, int flags)
+static struct inode *inode_of(const char *path)
 {
     bool exists = access(path, F_OK) == 0;
     struct name *name = find_name(path);
@@ -422,10 +421,10 @@ static struct inode *inode_of(const char *path, int flags)
     if (name == NULL) {
         name = get_name(path);
         if (exists)
-            name->inodes[0] = make_inode(path, flags);
+            name->inodes[0] = make_inode(path);
     }
     if (name->inodes[name->count - 1] == NULL)
-        push_inode(name, make_inode(path, flags));
+        push_inode(name, make_inode(path));
     return name->inodes[name->count - 1];
 }
 
@@ -439,9 +438,11 @@ static int vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *file, int 
     if (status != SQLITE_OK)
         return status == SQLITE_FULL || status == SQLITE_IOERR ? SQLITE_CANTOPEN : status;
     if (is_ours(path) && (flags & SQLITE_OPEN_CREATE) != 0)
-        own->inode = inode_of(path, flags);
+        own->inode = inode_of(path);
     else if (is_ours(path) && access(path, F_OK) == 0)
-        own->inode = inode_of(path, flags);
+        own->inode = inode_of(path);
+    own->syncs_folder = (flags & SQLITE_OPEN_CREATE) != 0 &&
+                        (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL)) != 0;
     own->real = need(calloc(1, (size_t)fs.real->szOsFile));
     status = fs.real->xOpen(fs.real, path, own->real, flags, ret);
     if (status != SQLITE_OK) {
@@ -638,7 +639,6 @@ static void settle_name(struct name *name, enum cut_mode mode)
     (void)unlink(name->path);
     if (inode != NULL) {
         settle_changes(inode, mode);
-        inode->syncs_folder = false;
         write_image(name->path, &inode->durable);
     }
     (void)snprintf(shm, sizeof(shm), "%s-shm", name->path);
