@@ -35,6 +35,10 @@
 /* What attempts get to end by themselves after a second request, before they are killed. */
 #define ATTEMPTS_WAIT_US (3 * US_PER_SECOND / 2)
 #define END_LOOK_MS 20
+
+/* What comes sooner than this after a request is the same one: timeout(1) and other parents signal
+ * their child and then its process group, and nobody meant to stop the attempts. */
+#define SAME_REQUEST_US (US_PER_SECOND / 4)
 #define SIGNAL_PAUSE_MS 30
 
 enum role_kind { ROLE_SCHEDULER, ROLE_WEB, ROLE_WORKER, ROLE_COUNT };
@@ -78,6 +82,7 @@ struct serve {
     enum serve_phase phase;
     int64_t phase_end_us; /* monotonic: of a phase after SERVE_STOPPING */
     int64_t started_us;
+    int64_t asked_us; /* monotonic: the last request to stop; 0 = none */
     int exit_code;
     char parent[24];
     char port[24];
@@ -373,7 +378,12 @@ static void on_signal(uv_signal_t *handle, int number)
 {
     struct serve *serve = handle->data;
 
+    int64_t now_us = clock_mono_us();
+
     (void)number;
+    if (serve->asked_us != 0 && now_us - serve->asked_us < SAME_REQUEST_US)
+        return;
+    serve->asked_us = now_us;
     if (serve->phase < SERVE_STOPPING)
         stop_all(serve);
     else

@@ -3,6 +3,7 @@ them, whoever started that worker. And what becomes of a worker that the next on
 import os
 import signal
 import subprocess
+import time
 import unittest
 
 from harness import Case, wait_until
@@ -44,6 +45,7 @@ class ServeStop(Case):
     def ask(self, number, said):
         """Signals the server and waits for what it says to that."""
         before = self.log().count(said)
+        time.sleep(0.3)  # sooner than that it would be the same request
         self.server.process.send_signal(number)
         wait_until(lambda: self.log().count(said) > before, what=f"`{said}`")
 
@@ -72,9 +74,18 @@ class ServeStop(Case):
         self.ends()
         self.assertEqual(self.project.processes(), {})
 
+    def test_two_at_once_are_one(self):
+        self.server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.01)  # or both would be one for the kernel
+        self.server.process.send_signal(signal.SIGTERM)
+        self.ends()
+        self.assertNotIn("stopping the attempts", self.log())
+        self.assertNotEqual(self.project.pids("millrace-worker", "--state"), [], "the worker goes on")
+
     def test_three_times_kills_at_once(self):
         self.ask(signal.SIGINT, "goes on with them")
         self.ask(signal.SIGINT, "stopping the attempts")
+        time.sleep(0.3)
         self.server.process.send_signal(signal.SIGINT)
         self.ends()
         self.assertEqual(self.project.processes(), {})
