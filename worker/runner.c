@@ -196,6 +196,8 @@ static void launch_process(struct runner *runner, bool as_copy, int socket_fd, s
                    supervisor->runners.program_fd);
     launch.envp = environ_build(&arena, environ, NULL, extras, 1);
     runner->child = child_start(&supervisor->loop, &launch, err);
+    if (runner->child == NULL)
+        err_wrap(err, "%s", argv[0]); /* the path says nothing to anybody */
     arena_release(&arena);
 }
 

@@ -16,7 +16,7 @@ import tempfile
 import time
 import unittest
 
-from harness import WORKER, wire_protocol
+from harness import MILLRACE, WORKER, wire_protocol
 
 WAIT_S = 60  # a limit against hanging, never a measure
 
@@ -744,6 +744,22 @@ class Arguments(unittest.TestCase):
             self.assertEqual(done.returncode, 1)
             self.assertIn(os.path.join(folder, "millrace-runner"), done.stderr)
             self.assertIn("install it beside millrace-worker", done.stderr)
+
+    def test_with_a_runner_that_is_no_program(self):
+        with tempfile.TemporaryDirectory() as folder:
+            program = shutil.copy(MILLRACE, folder)
+            shutil.copy(WORKER, folder)
+            path = os.path.join(folder, "millrace-runner")
+            for text, mode, said in (("junk", 0o755, "is not a program"), ("#!/bin/sh\n", 0o644, "is not executable")):
+                pathlib.Path(path).write_text(text)
+                os.chmod(path, mode)
+                pathlib.Path(folder, "q.yaml").write_text(
+                    "dag_id: q\ntasks: {s: {type: sql, with: {inputs: {}, query: SELECT 1 AS n, target: lake/x}}}\n")
+                done = subprocess.run([program, "run", "q.yaml"], cwd=folder, capture_output=True, timeout=WAIT_S,
+                                      text=True)
+                self.assertEqual(done.returncode, 6, done.stderr)
+                self.assertIn("millrace-runner: can't run", done.stderr)
+                self.assertIn(said, done.stderr)
 
     def test_version(self):
         done = subprocess.run([WORKER, "--version"], capture_output=True, timeout=WAIT_S)
