@@ -37,9 +37,9 @@ static int open_log(const struct web *web, const struct attempt_row *attempt)
     return (int)syscall(SYS_openat2, web->state_fd, path, &how, sizeof(how));
 }
 
-/* Whether a log that is not there is so old that retention has removed it: one that is younger is
- * of a task that wrote nothing. */
-static bool is_removed(const struct web *web, const struct attempt_row *attempt)
+/* Whether retention may have removed a log that is not there: where the attempt is younger, it
+ * wrote none. */
+static bool may_be_removed(const struct web *web, const struct attempt_row *attempt)
 {
     int64_t kept_us = web->settings->retention.logs_us;
 
@@ -219,11 +219,11 @@ void handle_task_log(struct web *web, struct request *request)
         !lookup_task(web, request, &task) || !lookup_attempt(web, request, &task, &attempt))
         return;
     int fd = open_log(web, &attempt);
-    if (fd < 0 && is_removed(web, &attempt)) {
+    if (fd < 0 && may_be_removed(web, &attempt)) {
         respond_detail(
             request, 404,
-            "There is no log of this try any more: it is older than `retention: {logs}` of "
-            "millrace.yaml keeps logs");
+            "There is no log of this try: it wrote none, or it is older than `retention: {logs}` "
+            "of millrace.yaml keeps logs");
         return;
     }
     if (tail > 0 && request_param(request, "token") == NULL)
