@@ -1,6 +1,7 @@
 /* Task kinds: what the scheduler's side knows of one — its name, its options, its load-time check.
  * The running side is in include/millrace/attempt.h. A new kind is one folder in tasks/ and one
- * line in tasks/kinds.def. */
+ * line in tasks/kinds.def; one of TASK_CLASS_SHARED is also named in worker/shared.c and in
+ * tasks/CMakeLists.txt, since the worker links no other. */
 #ifndef MILLRACE_TASK_KIND_H
 #define MILLRACE_TASK_KIND_H
 
