@@ -176,6 +176,7 @@ static bool perform(struct client *client, const char *method, const char *path,
     (void)curl->easy_setopt(handle, CURLOPT_URL, buf_text(&url));
     (void)curl->easy_setopt(handle, CURLOPT_CUSTOMREQUEST, method);
     (void)curl->easy_setopt(handle, CURLOPT_NOPROXY, "*");
+    /* Not CURLOPT_NOSIGNAL, with which a SIGPIPE of the connection would end us. */
     (void)curl->easy_setopt(handle, CURLOPT_TIMEOUT, TIMEOUT_SECONDS);
     (void)curl->easy_setopt(handle, CURLOPT_WRITEFUNCTION, receive);
     (void)curl->easy_setopt(handle, CURLOPT_WRITEDATA, answer);

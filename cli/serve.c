@@ -377,7 +377,6 @@ static void hurry(struct serve *serve)
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct serve *serve = handle->data;
-
     int64_t now_us = clock_mono_us();
 
     (void)number;
