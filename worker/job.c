@@ -131,11 +131,9 @@ static void end(struct job *job)
     job->ended_at_us = clock_wall_us();
     supervisor->last_ended_us = clock_mono_us();
     build_ended(job);
-    json_decref(job->run_start);
     json_decref(job->start);
     json_decref(job->outputs);
     json_decref(job->datasets);
-    job->run_start = NULL;
     job->start = NULL;
     job->outputs = job->datasets = NULL;
     job->runner = NULL;
@@ -400,7 +398,6 @@ struct job *job_new(struct supervisor *supervisor, json_t *start, json_t *attemp
     }
     job->supervisor = supervisor;
     job->token = mem_strdup(token);
-    job->run_start = json_incref(start);
     job->start = json_incref(attempt);
     job->kind = job->is_callback && strcmp(name, webhook.name) == 0
                     ? &webhook
@@ -427,7 +424,6 @@ void job_free(struct job *job)
         job->order->job = NULL;
     child_free(job->child);
     attempt_log_close(&job->log);
-    json_decref(job->run_start);
     json_decref(job->start);
     json_decref(job->outputs);
     json_decref(job->datasets);

@@ -57,9 +57,8 @@ struct job {
     enum job_state state;
     const struct task_kind *kind;
     enum task_class class;
-    bool is_callback;  /* no attempt of a task: it takes no slot */
-    json_t *run_start; /* what the scheduler's `start` says of its run, and of other attempts */
-    json_t *start;     /* of this attempt; what has a process of its own has its run's too here */
+    bool is_callback; /* no attempt of a task: it takes no slot */
+    json_t *start;    /* of this attempt; all but shared kinds have what it says of the run too */
 
     int64_t run; /* the numbers that name its log and folder */
     int64_t task;

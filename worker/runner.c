@@ -2,6 +2,7 @@
 
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/jw.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/wire.h"
@@ -45,7 +46,7 @@ struct runner {
     bool is_gone; /* the process was reaped: free once the handle is closed */
     struct buf in;
     struct buf out;
-    const json_t *list_start; /* shared: attempts of this `start` are being added to a frame */
+    bool is_listing; /* shared: attempts are being added to a frame, which begins … */
     size_t list_frame;
     struct runner *next;
 };
@@ -123,9 +124,9 @@ static void watch(struct runner *runner)
 
 static void end_list(struct runner *runner)
 {
-    if (runner->list_start == NULL)
+    if (!runner->is_listing)
         return;
-    runner->list_start = NULL;
+    runner->is_listing = false;
     buf_add_text(&runner->out, "]}");
     wire_end(&runner->out, runner->list_frame);
 }
@@ -280,33 +281,29 @@ void runner_fill(struct supervisor *supervisor)
         }
 }
 
-/* The `attempt` document for a shared runner: what the scheduler sent, attempts of one run in one
- * frame. */
+/* A shared kind is told of nothing but its options, so that attempts of any runs go in one frame. */
 static void hand_over_shared(struct runner *runner, const struct job *job)
 {
-    struct buf *out = &runner->out;
-    const char *key;
-    json_t *value;
+    const json_t *options = json_object_get(job->start, "options");
+    struct jw w = {.out = &runner->out};
 
-    if (runner->list_start == job->run_start &&
-        out->len - runner->list_frame < MESSAGES_BATCH_BYTES) {
-        buf_add_char(out, ',');
-    } else {
+    if (runner->is_listing && runner->out.len - runner->list_frame > MESSAGES_BATCH_BYTES)
         end_list(runner);
-        runner->list_start = job->run_start;
-        runner->list_frame = wire_begin(out);
-        buf_add_text(out, "{\"kind\":\"" MESSAGE_ATTEMPT "\"");
-        json_object_foreach(job->run_start, key, value)
-        {
-            if (strcmp(key, "kind") == 0 || strcmp(key, "worker") == 0 ||
-                strcmp(key, "attempts") == 0)
-                continue;
-            buf_printf(out, ",\"%s\":", key);
-            json_dump_ordered(value, out);
-        }
-        buf_add_text(out, ",\"attempts\":[");
+    if (runner->is_listing) {
+        buf_add_char(&runner->out, ',');
+    } else {
+        runner->is_listing = true;
+        runner->list_frame = wire_begin(&runner->out);
+        buf_add_text(&runner->out, "{\"kind\":\"" MESSAGE_ATTEMPT "\",\"attempts\":[");
     }
-    json_dump_ordered(job->start, out);
+    jw_begin_object(&w);
+    jw_kv_string(&w, "token", job->token);
+    jw_kv_string(&w, "task_kind", job->kind->name);
+    if (options != NULL) {
+        jw_key(&w, "options");
+        json_dump_ordered(options, &runner->out);
+    }
+    jw_end_object(&w);
 }
 
 /* The `attempt` document: what the scheduler sent, and what the worker adds. */

@@ -10,7 +10,8 @@
 enum task_class {
     TASK_CLASS_DATA,    /* a runner of its own, with DuckDB open */
     TASK_CLASS_COMMAND, /* a program launched without a shell */
-    TASK_CLASS_SHARED,  /* no data, no sandbox: many attempts share one runner */
+    TASK_CLASS_SHARED,  /* no data, no sandbox: many attempts share one runner, and are told of
+                         * nothing but their options */
     TASK_CLASS_LIGHT,   /* a look at something outside: a runner without DuckDB, used again */
 };
 
