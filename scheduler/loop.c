@@ -25,6 +25,9 @@
 #define IDLE_TICKS_MAX 256
 #define IDLE_TICK_MS 100
 
+/* The answers to starts of tasks that do next to nothing come within it. */
+#define BUSYPOLL_US 250
+
 #define CHECKPOINT_PAGES 1000
 #define CHECKPOINT_IDLE_MS 2000
 
@@ -257,17 +260,29 @@ static void turn_once(struct scheduler *scheduler)
     }
 }
 
+static void on_idle(uv_idle_t *idle)
+{
+    const struct scheduler *scheduler = idle->data;
+
+    if (!busypoll_goes_on(&scheduler->busypoll))
+        (void)uv_idle_stop(idle);
+}
+
 /* The turn: step each event, commit once, act, arm one timer. */
 void loop_turn(struct scheduler *scheduler)
 {
     if (scheduler->has_ended || (!scheduler->turn_due && !scheduler->tick_due))
         return;
     scheduler->turn_due = false;
+    busypoll_begin(&scheduler->busypoll);
     do
         turn_once(scheduler);
     while (!scheduler->has_ended && (scheduler->inbox_count > 0 || scheduler->tick_due));
-    if (!scheduler->has_ended)
-        loop_arm(scheduler);
+    if (scheduler->has_ended)
+        return;
+    loop_arm(scheduler);
+    if (busypoll_end(&scheduler->busypoll))
+        (void)uv_idle_start(&scheduler->idle, on_idle);
 }
 
 static void on_wakeup(uv_timer_t *timer)
@@ -320,12 +335,16 @@ bool loop_open(struct scheduler *scheduler, struct err *err)
         status = uv_timer_init(scheduler->loop, &scheduler->wakeup);
     if (status == 0)
         status = uv_timer_init(scheduler->loop, &scheduler->checkpoint);
+    if (status == 0)
+        status = uv_idle_init(scheduler->loop, &scheduler->idle);
     if (status != 0)
         return err_set(err, ERR_FAILED, "set up the loop: %s", uv_strerror(status));
     scheduler->turn.data = scheduler;
     scheduler->wakeup.data = scheduler;
     scheduler->checkpoint.data = scheduler;
-    for (size_t i = 0; i < 3; i++)
+    scheduler->idle.data = scheduler;
+    scheduler->busypoll.window_us = BUSYPOLL_US;
+    for (size_t i = 0; i < 4; i++)
         handle_opened(scheduler);
     scheduler->has_handles = true;
     (void)uv_prepare_start(&scheduler->turn, on_prepare);
@@ -337,6 +356,7 @@ void loop_close(struct scheduler *scheduler)
     uv_close((uv_handle_t *)&scheduler->turn, on_closed);
     uv_close((uv_handle_t *)&scheduler->wakeup, on_closed);
     uv_close((uv_handle_t *)&scheduler->checkpoint, on_closed);
+    uv_close((uv_handle_t *)&scheduler->idle, on_closed);
 }
 
 void loop_release(struct scheduler *scheduler)

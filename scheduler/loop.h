@@ -6,6 +6,7 @@
 #define MILLRACE_SCHEDULER_LOOP_H
 
 #include "base/arena.h"
+#include "base/busypoll.h"
 #include "scheduler/core/core.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/store/store.h"
@@ -67,6 +68,8 @@ struct scheduler {
     uv_prepare_t turn;
     uv_timer_t wakeup;
     uv_timer_t checkpoint;
+    struct busypoll busypoll;
+    uv_idle_t idle; /* while it is active the loop polls */
     size_t open_handles;
     bool is_stopping;
     bool stop_asked; /* the owner is told after the turn */

@@ -108,6 +108,7 @@ static void on_socket(uv_poll_t *poll, int status, int events)
 
     (void)status;
     (void)events;
+    busypoll_begin(&runner->supervisor->busypoll);
     runner_read(runner);
     runner_flush_all(runner->supervisor);
 }

@@ -1,5 +1,6 @@
 #include "worker/serve.h"
 
+#include "base/busypoll.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/jw.h"
@@ -12,10 +13,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define READ_BYTES 65536
 #define OUTPUT_BYTES_MAX 65536
+
+/* What comes after an answer takes a commit. */
+#define BUSYPOLL_US 400
 
 struct result {
     enum outcome outcome;
@@ -206,14 +211,18 @@ static void serve_all(const struct serving *serving, const json_t *document, str
 }
 
 /* Waits for more bytes; false when the worker has closed its end. */
-static bool read_more(struct buf *in)
+static bool read_more(struct buf *in, struct busypoll *busypoll)
 {
     char piece[READ_BYTES];
     ssize_t n;
 
+    (void)busypoll_end(busypoll);
     do
-        n = read(LAUNCH_SOCKET_FD, piece, sizeof(piece));
-    while (n < 0 && errno == EINTR);
+        n = recv(LAUNCH_SOCKET_FD, piece, sizeof(piece), MSG_DONTWAIT);
+    while (n < 0 && errno == EAGAIN && busypoll_goes_on(busypoll));
+    while (n < 0 && (errno == EINTR || errno == EAGAIN))
+        n = recv(LAUNCH_SOCKET_FD, piece, sizeof(piece), 0);
+    busypoll_begin(busypoll);
     if (n > 0)
         buf_add(in, piece, (size_t)n);
     return n > 0;
@@ -272,11 +281,12 @@ void serve_attempts(const struct serving *serving)
 {
     struct buf in = {0};
     struct buf out = {0};
+    struct busypoll busypoll = {.window_us = BUSYPOLL_US};
 
     /* Output is seen as it is written, also where it goes to a pipe. */
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     say_ready(&out);
-    while (read_more(&in))
+    while (read_more(&in, &busypoll))
         if (serve_frames(serving, &in, &out) > 0 && serving->is_for_one)
             break;
     _exit(0);

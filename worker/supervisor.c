@@ -36,6 +36,9 @@
 #define ANNOUNCE_MS 10
 #define HOLD_MS 5
 
+/* What comes after the end of a task takes a commit. */
+#define BUSYPOLL_US 400
+
 /* --- to the scheduler ------------------------------------------------------------------------ */
 
 static void send_hello(struct supervisor *s)
@@ -300,6 +303,7 @@ static bool on_message(void *context, json_t *document)
     struct supervisor *s = context;
     const char *kind = json_get_string(document, "kind", "");
 
+    busypoll_begin(&s->busypoll);
     for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
         if (strcmp(messages[i].kind, kind) == 0)
             return messages[i].take(s, document);
@@ -461,6 +465,14 @@ static bool is_held(struct supervisor *s)
     return false;
 }
 
+static void on_idle(uv_idle_t *idle)
+{
+    const struct supervisor *s = idle->data;
+
+    if (!busypoll_goes_on(&s->busypoll))
+        (void)uv_idle_stop(idle);
+}
+
 static void on_flush(uv_prepare_t *handle)
 {
     struct supervisor *s = handle->data;
@@ -469,6 +481,8 @@ static void on_flush(uv_prepare_t *handle)
     runner_flush_all(s);
     if (!is_held(s))
         connection_flush(s->connection);
+    if (s->running == 0 && busypoll_end(&s->busypoll)) /* else the processors are theirs */
+        (void)uv_idle_start(&s->idle, on_idle);
 }
 
 static void open_handles(struct supervisor *s)
@@ -481,10 +495,12 @@ static void open_handles(struct supervisor *s)
     (void)uv_timer_init(&s->loop, &s->drain);
     (void)uv_timer_init(&s->loop, &s->announce);
     (void)uv_timer_init(&s->loop, &s->hold);
+    (void)uv_idle_init(&s->loop, &s->idle);
     (void)uv_signal_init(&s->loop, &s->on_child);
     (void)uv_signal_init(&s->loop, &s->on_term);
     (void)uv_signal_init(&s->loop, &s->on_int);
-    s->flush.data = s->deadline.data = s->warm_up.data = s->drain.data = s->announce.data = s;
+    s->busypoll.window_us = BUSYPOLL_US;
+    s->idle.data = s->flush.data = s->deadline.data = s->warm_up.data = s->drain.data = s->announce.data = s;
     s->on_child.data = s->on_term.data = s->on_int.data = s;
     (void)uv_prepare_start(&s->flush, on_flush);
     (void)uv_signal_start(&s->on_child, on_child_signal, SIGCHLD);

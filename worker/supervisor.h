@@ -3,6 +3,7 @@
 #ifndef MILLRACE_WORKER_SUPERVISOR_H
 #define MILLRACE_WORKER_SUPERVISOR_H
 
+#include "base/busypoll.h"
 #include "worker/child.h"
 #include "worker/connection.h"
 #include "worker/folder.h"
@@ -39,6 +40,8 @@ struct supervisor {
     uv_timer_t announce;
     uv_timer_t hold;
     uint64_t held_since_ms; /* loop time since which frames are held back; 0 = none are */
+    struct busypoll busypoll;
+    uv_idle_t idle; /* while it is active the loop polls */
     uv_signal_t on_child;
     uv_signal_t on_term;
     uv_signal_t on_int;
