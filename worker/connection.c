@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 /* The pause grows by a quarter: it is at most a fifth of the time that the scheduler was away. */
-#define RETRY_MS_MIN 10
+#define RETRY_MS_MIN 1
 #define RETRY_MS_MAX 1000
 #define READ_BYTES 65536
 
