@@ -335,7 +335,7 @@ const struct command backfill_command = {
         "  why. --reprocess says what becomes of runs that exist: none or missing leaves them,\n"
         "  failed, completed, and stale (failed, or DAG version, conf or inputs have changed) "
         "make\n"
-        "  them again. -t takes task ids or patterns; tasks that are no part of the backfill are\n"
+        "  them again. -t takes ids of tasks and groups, or patterns; tasks that are no part of it are\n"
         "  left as they are. --on-failure stop pauses it after the first failed run; `resume` "
         "goes\n"
         "  on, `retry` makes what failed again, also when it has completed. --max-active-runs is\n"

@@ -107,14 +107,16 @@ static int tasks_main(int argc, char **argv)
 const struct command tasks_command = {
     .name = "tasks",
     .summary = "list, show, clear, mark and cancel the task instances of a run",
-    .usage = "Usage: millrace tasks list DAG RUN\n"
-             "       millrace tasks show DAG RUN TASK\n"
-             "       millrace tasks clear|rerun DAG RUN TASK...       they run again\n"
-             "       millrace tasks mark DAG RUN TASK success|failed|skipped\n"
-             "       millrace tasks cancel DAG RUN TASK\n\n"
-             "  TASK[3] is one instance of a mapped task.\n\n" CHANGE_HELP "\n"
-             "  --server URL   the server, where it is not the one of this folder\n"
-             "  --state DIR    the state folder that names the server\n"
-             "  -o FORMAT      table (on a terminal), tsv (in a pipe) or json\n",
+    .usage =
+        "Usage: millrace tasks list DAG RUN\n"
+        "       millrace tasks show DAG RUN TASK\n"
+        "       millrace tasks clear|rerun DAG RUN TASK...       they run again\n"
+        "       millrace tasks mark DAG RUN TASK success|failed|skipped\n"
+        "       millrace tasks cancel DAG RUN TASK\n\n"
+        "  TASK[3] is one instance of a mapped task. To clear, mark and cancel, a group's name\n"
+        "  stands for all of its tasks.\n\n" CHANGE_HELP "\n"
+        "  --server URL   the server, where it is not the one of this folder\n"
+        "  --state DIR    the state folder that names the server\n"
+        "  -o FORMAT      table (on a terminal), tsv (in a pipe) or json\n",
     .run = tasks_main,
 };

@@ -28,7 +28,7 @@ struct run_choice {
 };
 
 struct task_name {
-    const char *task_id;
+    const char *task_id; /* with CHOICE_EVERY_INDEX also a group's id: all of its tasks */
     int32_t map_index; /* or CHOICE_EVERY_INDEX */
 };
 

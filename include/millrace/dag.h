@@ -155,6 +155,18 @@ struct dag_task {
     uint32_t line;       /* where the task begins in the file */
 };
 
+/* Of the DAG's tasks. */
+struct dag_span {
+    uint32_t first;
+    uint32_t count;
+};
+
+/* Tasks under a common name, those of the groups in it too: they stand together. */
+struct dag_group {
+    const char *group_id;
+    struct dag_span tasks;
+};
+
 struct dag {
     struct arena arena; /* owns all of this */
     uint32_t references;
@@ -194,6 +206,8 @@ struct dag {
 
     struct dag_task *tasks; /* in file order */
     uint32_t task_count;
+    struct dag_group *groups; /* a group before those in it; no id is a task's too */
+    uint32_t group_count;
 };
 
 /* The reference count of a DAG version, which its maker sets to 1; dag_unref() accepts NULL and
@@ -210,7 +224,10 @@ void dag_derive(struct dag *dag);
 /* The index of a task, or UINT32_MAX. */
 uint32_t dag_find_task(const struct dag *dag, struct str task_id);
 
-/* Likewise for one that stood at `place` in a version, where it mostly still stands. */
+/* What a name stands for where both are allowed: a task, or those of a group; none has count 0. */
+struct dag_span dag_find(const struct dag *dag, struct str name);
+
+/* The index of one that stood at `place` in a version, where it mostly still stands. */
 uint32_t dag_find_task_near(const struct dag *dag, uint32_t place, struct str task_id);
 
 #endif

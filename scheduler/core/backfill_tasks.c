@@ -9,10 +9,24 @@
 
 #include <fnmatch.h>
 #include <stdlib.h>
+#include <string.h>
 
-static bool fits(const char *pattern, const char *task_id)
+/* Takes the tasks that a name stands for, of a task or a group or a pattern of tasks' ids, out of
+ * those that are outside; returns how many there are. */
+static uint32_t take_inside(const struct dag *dag, const char *name, bool *outside)
 {
-    return fnmatch(pattern, task_id, 0) == 0;
+    struct dag_span span = dag_find(dag, str_from(name));
+    uint32_t count = span.count;
+
+    for (uint32_t i = 0; i < span.count; i++)
+        outside[span.first + i] = false;
+    for (uint32_t t = 0; count == 0 && t < dag->task_count; t++) {
+        if (fnmatch(name, dag->tasks[t].task_id, 0) != 0)
+            continue;
+        outside[t] = false;
+        span.count++;
+    }
+    return span.count;
 }
 
 /* Adds what can be reached from the tasks that are inside, along one direction. */
@@ -83,13 +97,13 @@ uint32_t backfill_select(const struct dag *dag, const char *tasks, bool upstream
     size_t i = 0;
     const json_t *pattern = NULL;
 
-    for (uint32_t t = 0; t < dag->task_count; t++) {
+    for (uint32_t t = 0; t < dag->task_count; t++)
         outside[t] = tasks != NULL;
-        json_array_foreach(patterns, i,
-                           pattern) if (fits(json_string_value(pattern), dag->tasks[t].task_id))
-            outside[t] = false;
-        downwards[t] = outside[t];
+    json_array_foreach(patterns, i, pattern)
+    {
+        (void)take_inside(dag, json_string_value(pattern), outside);
     }
+    memcpy(downwards, outside, dag->task_count * sizeof(*downwards));
     if (upstream)
         spread(dag, outside, true);
     if (downstream)
@@ -103,16 +117,15 @@ uint32_t backfill_select(const struct dag *dag, const char *tasks, bool upstream
     return inside + add_setups(dag, outside);
 }
 
-static bool pattern_is_good(const struct dag *dag, const json_t *pattern, struct err *err)
+static bool name_is_good(const struct dag *dag, const json_t *name, bool *outside, struct err *err)
 {
-    const char *text = json_string_value(pattern);
+    const char *text = json_string_value(name);
 
     if (text == NULL || text[0] == '\0')
-        return err_set(err, ERR_INVALID, "tasks must be an array of task ids or patterns");
-    for (uint32_t t = 0; t < dag->task_count; t++)
-        if (fits(text, dag->tasks[t].task_id))
-            return true;
-    return err_set(err, ERR_INVALID, "%s has no task '%.200s'", dag->dag_id, text);
+        return err_set(err, ERR_INVALID,
+                       "tasks must be an array of ids of tasks or groups, or patterns");
+    return take_inside(dag, text, outside) > 0 ||
+           err_set(err, ERR_INVALID, "%s has no task or group '%.200s'", dag->dag_id, text);
 }
 
 bool backfill_tasks_are_good(const struct dag *dag, const char *tasks, struct err *err)
@@ -123,8 +136,10 @@ bool backfill_tasks_are_good(const struct dag *dag, const char *tasks, struct er
     bool ok = json_is_array(patterns) && json_array_size(patterns) > 0;
 
     if (!ok)
-        err_set(err, ERR_INVALID, "tasks must be an array of task ids or patterns");
-    json_array_foreach(patterns, i, pattern) ok = ok && pattern_is_good(dag, pattern, err);
+        err_set(err, ERR_INVALID, "tasks must be an array of ids of tasks or groups, or patterns");
+    bool *ignored = mem_alloc_array(dag->task_count, sizeof(*ignored));
+    json_array_foreach(patterns, i, pattern) ok = ok && name_is_good(dag, pattern, ignored, err);
+    free(ignored);
     json_decref(patterns);
     return ok;
 }

@@ -29,6 +29,15 @@ static void spread(const struct dag *dag, bool *chosen, bool up)
     arena_release(&arena);
 }
 
+/* A group has no instances of its own: by an index only a task can be named. */
+static struct dag_span find(const struct dag *dag, const struct task_name *name)
+{
+    if (name->map_index == CHOICE_EVERY_INDEX)
+        return dag_find(dag, str_from(name->task_id));
+    uint32_t task = dag_find_task(dag, str_from(name->task_id));
+    return task == UINT32_MAX ? (struct dag_span){0} : (struct dag_span){task, 1};
+}
+
 const bool *choice_tasks(const struct dag *dag, const struct task_choice *choice,
                          struct arena *arena)
 {
@@ -38,9 +47,9 @@ const bool *choice_tasks(const struct dag *dag, const struct task_choice *choice
     for (uint32_t i = 0; choice->names == NULL && i < dag->task_count; i++)
         named[i] = true;
     for (size_t i = 0; i < choice->count; i++) {
-        uint32_t task = dag_find_task(dag, str_from(choice->names[i].task_id));
-        if (task != UINT32_MAX)
-            named[task] = true;
+        struct dag_span span = find(dag, &choice->names[i]);
+        for (uint32_t k = 0; k < span.count; k++)
+            named[span.first + k] = true;
     }
     if (choice->names == NULL || dag->task_count == 0)
         return named;
@@ -58,13 +67,13 @@ const bool *choice_tasks(const struct dag *dag, const struct task_choice *choice
 bool choice_fits(const struct dag *dag, const struct task_choice *choice)
 {
     for (size_t i = 0; i < choice->count; i++)
-        if (dag_find_task(dag, str_from(choice->names[i].task_id)) != UINT32_MAX)
+        if (find(dag, &choice->names[i]).count > 0)
             return true;
     return choice->names == NULL;
 }
 
-/* A named task is chosen with the indices it is named with; one that is reached from another, with
- * all. */
+/* A named task is chosen with the indices it is named with; one that is reached from another or
+ * named by its group, with all. */
 static bool takes_index(const struct task_choice *choice, const struct task_row *row,
                         const char *task_id)
 {

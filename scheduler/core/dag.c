@@ -55,6 +55,18 @@ uint32_t dag_find_task(const struct dag *dag, struct str task_id)
     return UINT32_MAX;
 }
 
+struct dag_span dag_find(const struct dag *dag, struct str name)
+{
+    uint32_t task = dag_find_task(dag, name);
+
+    if (task != UINT32_MAX)
+        return (struct dag_span){task, 1};
+    for (uint32_t i = 0; i < dag->group_count; i++)
+        if (str_is(name, dag->groups[i].group_id))
+            return dag->groups[i].tasks;
+    return (struct dag_span){0};
+}
+
 uint32_t dag_find_task_near(const struct dag *dag, uint32_t place, struct str task_id)
 {
     if (place < dag->task_count && str_is(task_id, dag->tasks[place].task_id))

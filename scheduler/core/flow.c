@@ -10,46 +10,59 @@ struct choice {
     uint32_t count;
 };
 
-static bool is_downstream(const struct dag_task *spec, uint32_t index)
+static bool holds_task(const uint32_t *tasks, uint32_t count, uint32_t index)
 {
-    for (uint32_t i = 0; i < spec->downstream_count; i++)
-        if (spec->downstream[i] == index)
+    for (uint32_t i = 0; i < count; i++)
+        if (tasks[i] == index)
             return true;
     return false;
 }
 
-static bool choose_one(const struct task *task, const json_t *id, uint32_t *ret, struct err *err)
+/* Adds the tasks directly downstream that the name stands for; `targets` has room for all. */
+static bool choose_one(const struct task *task, const json_t *id, uint32_t *targets,
+                       uint32_t *count, struct err *err)
 {
+    const struct dag_task *spec = task_spec(task);
     struct str text = {json_string_value(id), json_string_length(id)};
+    struct dag_span span = dag_find(task->run->dag, text);
+    bool found = false;
 
-    *ret = text.len == 0 ? UINT32_MAX : dag_find_task(task->run->dag, text);
-    if (*ret != UINT32_MAX && is_downstream(task_spec(task), *ret))
-        return true;
     if (!json_is_string(id))
         return err_set(err, ERR_TEMPLATE, "output `%s` is neither a task's id nor a list of them",
-                       task_spec(task)->branch->output);
-    return err_set(err, ERR_TEMPLATE, "`%.*s` is no task directly downstream of `%s`",
-                   (int)(text.len > 250 ? 250 : text.len), text.ptr, task_spec(task)->task_id);
+                       spec->branch->output);
+    for (uint32_t i = 0; i < spec->downstream_count; i++) {
+        uint32_t index = spec->downstream[i];
+        if (index - span.first >= span.count)
+            continue;
+        found = true;
+        if (!holds_task(targets, *count, index))
+            targets[(*count)++] = index;
+    }
+    return found ||
+           err_set(err, ERR_TEMPLATE, "`%.*s` is no task or group directly downstream of `%s`",
+                   (int)(text.len > 250 ? 250 : text.len), text.ptr, spec->task_id);
 }
 
 /* By the task's own output: an id or a list of ids. */
 static bool choose_by_output(struct core *core, const struct task *task, struct choice *ret,
                              struct err *err)
 {
-    const char *name = task_spec(task)->branch->output;
-    const json_t *value = json_object_get(task->outputs, name);
+    const struct dag_task *spec = task_spec(task);
+    const json_t *value = json_object_get(task->outputs, spec->branch->output);
     size_t count = json_is_array(value) ? json_array_size(value) : 1;
+    uint32_t *targets =
+        arena_alloc_array(&core->out->arena, spec->downstream_count, sizeof(*targets));
 
     if (value == NULL)
-        return err_set(err, ERR_TEMPLATE, "there is no output `%s`", name);
-    if (count > task_spec(task)->downstream_count)
-        return err_set(err, ERR_TEMPLATE, "output `%s` names more tasks than are downstream", name);
-    uint32_t *targets = arena_alloc_array(&core->out->arena, count, sizeof(*targets));
+        return err_set(err, ERR_TEMPLATE, "there is no output `%s`", spec->branch->output);
+    if (count > spec->downstream_count)
+        return err_set(err, ERR_TEMPLATE, "output `%s` names more tasks than are downstream",
+                       spec->branch->output);
+    *ret = (struct choice){.targets = targets};
     for (size_t i = 0; i < count; i++)
-        if (!choose_one(task, json_is_array(value) ? json_array_get(value, i) : value, &targets[i],
-                        err))
+        if (!choose_one(task, json_is_array(value) ? json_array_get(value, i) : value, targets,
+                        &ret->count, err))
             return false;
-    *ret = (struct choice){targets, (uint32_t)count};
     return true;
 }
 
@@ -82,14 +95,6 @@ bool flow_branch_is_good(struct core *core, struct task *task, struct err *err)
     struct choice ignored;
 
     return choose(core, task, &ignored, err);
-}
-
-static bool holds_task(const uint32_t *tasks, uint32_t count, uint32_t index)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if (tasks[i] == index)
-            return true;
-    return false;
 }
 
 /* Chosen, or to be reached through one that is. */

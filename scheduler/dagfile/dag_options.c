@@ -77,7 +77,8 @@ static const char *const weight_rules[] = {
 static const struct option branch_options[] = {
     {.key = "when", .type = OPTION_SCALAR, .doc = "The condition for this entry."},
     {.key = "then", .type = OPTION_STRINGS, .flags = OPTION_OR_SINGLE,
-     .doc = "The tasks directly downstream that go on."},
+     .doc = "The tasks directly downstream that go on; a group's name stands for those of its "
+            "tasks."},
     {.key = "else", .type = OPTION_STRINGS, .flags = OPTION_OR_SINGLE,
      .doc = "In the last entry: the tasks that go on where no condition is true."},
 };
@@ -105,7 +106,7 @@ static const struct option task_options[] = {
             "first entry whose condition is true. The others are skipped. See *Branches*."},
     {.key = "branch_output", .type = OPTION_STRING,
      .doc = "The output of the task that names the tasks directly downstream that go on: an id, or "
-            "a list of ids."},
+            "a list of ids; a group's id stands for those of its tasks."},
     {.key = "outlets", .type = OPTION_STRINGS, .flags = OPTION_OR_SINGLE,
      .doc = "Assets that its success updates. A task that publishes a dataset updates that one if "
             "it names none."},

@@ -95,36 +95,58 @@ static const char *suggest_downstream(struct dag_builder *b, const struct dag_ta
     return hint != NULL ? hint : "a branch chooses among the tasks that have it in depends_on";
 }
 
+static bool add_target(const struct dag_task *task, struct branch_choice *choice, uint32_t *targets,
+                       uint32_t index)
+{
+    if (find_downstream(task, index) == UINT32_MAX)
+        return false;
+    for (uint32_t i = 0; i < choice->target_count; i++)
+        if (targets[i] == index)
+            return true;
+    targets[choice->target_count++] = index;
+    return true;
+}
+
+/* A group stands for those of its tasks that are directly downstream. */
+static bool add_targets(struct reference_scope *scope, struct str name,
+                        struct branch_choice *choice, uint32_t *targets)
+{
+    const struct dag_builder *b = scope->b;
+    const struct dag_task *task = &b->dag->tasks[scope->task];
+    const struct named named = groups_resolve(b, b->sources[scope->task].group, name);
+    bool found = false;
+
+    if (named.task != NULL)
+        return add_target(task, choice, targets, named.task->index);
+    for (uint32_t i = 0; named.group != NULL && i < named.group->count; i++)
+        found |= add_target(task, choice, targets, named.group->first + i);
+    return found;
+}
+
 static void read_target(struct reference_scope *scope, const struct node *node,
                         struct branch_choice *choice, uint32_t *targets)
 {
     struct dag_builder *b = scope->b;
     const struct dag_task *task = &b->dag->tasks[scope->task];
-    const struct task_source *found =
-        node->kind == NODE_STRING ? builder_find(b, node->text) : NULL;
 
     if (node->kind != NODE_STRING)
         return; /* found by the option table */
-    if (found != NULL && find_downstream(task, found->index) != UINT32_MAX)
-        targets[choice->target_count++] = found->index;
-    else
+    if (!add_targets(scope, node->text, choice, targets))
         diag_add(b->diags, MR(BRANCH), node->at, suggest_downstream(b, task, node->text),
-                 "`%.*s` is no task directly downstream of `%s`", STR_ARG(node->text),
+                 "`%.*s` is no task or group directly downstream of `%s`", STR_ARG(node->text),
                  task->task_id);
 }
 
 static void read_targets(struct reference_scope *scope, const struct node *node,
                          struct branch_choice *choice)
 {
-    struct arena *arena = &scope->b->dag->arena;
-    size_t count = node->kind == NODE_LIST ? node->item_count : 1;
-    uint32_t *targets = arena_alloc_array(arena, count, sizeof(*targets));
+    struct dag_builder *b = scope->b;
+    uint32_t *targets = arena_alloc_array(
+        &b->dag->arena, b->dag->tasks[scope->task].downstream_count, sizeof(*targets));
 
     choice->targets = targets;
-    if (node->kind != NODE_LIST)
-        read_target(scope, node, choice, targets);
-    for (size_t i = 0; i < node->item_count; i++)
-        read_target(scope, node->items[i], choice, targets);
+    for (size_t i = 0; i < names_count(node); i++)
+        read_target(scope, names_item(node, i), choice, targets);
 }
 
 static void read_choice(struct reference_scope *scope, const struct node *node, bool is_last,

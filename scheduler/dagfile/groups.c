@@ -1,6 +1,5 @@
 /* `task_groups`: tasks under a common name, which others depend on as a whole; groups may stand in
- * groups. Nothing of a group is left once the edges stand, but the names of its tasks:
- * outer.inner.task.
+ * groups. Once the edges stand a group is a name for a span of tasks: outer.inner.task.
  *
  * Which tasks a group begins and ends with follows from what names what, before there are edges: if
  * a task names something, then the innermost group that holds both has an edge between them, and
@@ -139,6 +138,18 @@ void groups_read(struct dag_builder *b, const struct node *map, struct task_grou
             read_group(b, group, json_object_getn(checked, entry->key.ptr, entry->key.len),
                        defaults);
     }
+}
+
+void groups_keep(struct dag_builder *b)
+{
+    struct dag *dag = b->dag;
+
+    dag->groups = arena_alloc_array(&dag->arena, HASH_COUNT(b->groups_by_id), sizeof(*dag->groups));
+    for (const struct task_group *group = b->groups_by_id; group != NULL; group = group->hh.next)
+        dag->groups[dag->group_count++] = (struct dag_group){
+            .group_id = arena_str(&dag->arena, group->id).ptr,
+            .tasks = {.first = group->first, .count = group->count},
+        };
 }
 
 struct named groups_resolve(const struct dag_builder *b, const struct task_group *group,

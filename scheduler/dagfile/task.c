@@ -363,6 +363,7 @@ void tasks_read(struct dag_builder *b, const json_t *options)
     if (tasks != NULL)
         tasks_read_set(b, &set);
     groups_read(b, b->root, NULL, options, set.defaults);
+    groups_keep(b);
     json_decref(fallbacks);
     json_decref(b->absent);
     b->absent = NULL;

@@ -19,6 +19,9 @@ size_t groups_count_tasks(const struct node *map);
 void groups_read(struct dag_builder *b, const struct node *map, struct task_group *parent,
                  const json_t *options, const json_t *defaults);
 
+/* Once all are read: the DAG's table of them. */
+void groups_keep(struct dag_builder *b);
+
 /* Finds an id that a task or a group has already. */
 bool groups_is_taken(struct dag_builder *b, struct str id, struct position at);
 

@@ -177,6 +177,42 @@ static void add_deadline(struct dag *dag, struct str value)
     deadline->callbacks = json_pack("[{s:{s:i}}]", "webhook", "retries", 1);
 }
 
+static struct str next_word(struct str *text)
+{
+    *text = str_trim(*text);
+    size_t end = str_find(*text, ' ', 0);
+    struct str word = str_sub(*text, 0, end);
+    *text = end == SIZE_MAX ? (struct str){NULL, 0} : str_sub(*text, end, text->len);
+    return word;
+}
+
+static struct dag_task *find(struct dag *dag, struct str name)
+{
+    uint32_t index = dag_find_task(dag, name);
+
+    if (index == UINT32_MAX)
+        fail("unknown task", name);
+    return &dag->tasks[index];
+}
+
+/* "NAME FIRST LAST": the tasks from the first to the last one in a group. */
+static void add_group(struct dag *dag, struct str value)
+{
+    struct str name = next_word(&value);
+    struct str first = next_word(&value);
+    struct str last = next_word(&value);
+    struct dag_group *groups =
+        arena_alloc_array(&dag->arena, dag->group_count + 1, sizeof(*groups));
+
+    for (uint32_t i = 0; i < dag->group_count; i++)
+        groups[i] = dag->groups[i];
+    struct dag_group *group = &groups[dag->group_count++];
+    group->group_id = arena_str(&dag->arena, name).ptr;
+    group->tasks.first = (uint32_t)(find(dag, first) - dag->tasks);
+    group->tasks.count = (uint32_t)(find(dag, last) - dag->tasks) - group->tasks.first + 1;
+    dag->groups = groups;
+}
+
 static void set_dag(struct dag *dag, struct str key, struct str value)
 {
     if (str_is(key, "schedule"))
@@ -204,21 +240,14 @@ static void set_dag(struct dag *dag, struct str key, struct str value)
         dag->max_failed_in_row = number(value);
     else if (str_is(key, "params"))
         dag->params = json_loadb(value.ptr, value.len, 0, NULL);
+    else if (str_is(key, "group"))
+        add_group(dag, value);
     else if (str_starts(key, STR("on_")))
         set_callbacks(&dag->callbacks, key, value);
     else if (str_starts(key, STR("deadline")))
         add_deadline(dag, value);
     else
         fail("unknown key of the DAG", key);
-}
-
-static struct str next_word(struct str *text)
-{
-    *text = str_trim(*text);
-    size_t end = str_find(*text, ' ', 0);
-    struct str word = str_sub(*text, 0, end);
-    *text = end == SIZE_MAX ? (struct str){NULL, 0} : str_sub(*text, end, text->len);
-    return word;
 }
 
 static void set_exit_codes(struct dag *dag, struct dag_task *task, struct str value)
@@ -236,15 +265,6 @@ static void set_kind(struct dag_task *task, struct str name)
                  : str_is(name, "sensor") ? &light_kind
                                           : &plain_kind;
     task->class = task->kind->class;
-}
-
-static struct dag_task *find(struct dag *dag, struct str name)
-{
-    uint32_t index = dag_find_task(dag, name);
-
-    if (index == UINT32_MAX)
-        fail("unknown task", name);
-    return &dag->tasks[index];
 }
 
 static const char *any_name(void *context, struct str name, enum condition_type *ret_type)

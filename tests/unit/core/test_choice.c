@@ -27,9 +27,12 @@ static const char *chosen(const struct dag *dag, const struct task_choice *choic
 
 static void test_names(void **state)
 {
-    struct dag *dag = dag_script("d", "a; b after a; c after b; d after b; e; f after d e");
+    struct dag *dag =
+        dag_script("d", "a; b after a; c after b; d after b; e; f after d e; group = g c d");
     struct arena arena = {0};
     const struct task_name b = {"b", CHOICE_EVERY_INDEX};
+    const struct task_name group = {"g", CHOICE_EVERY_INDEX};
+    const struct task_name group_item = {"g", 3}; /* a group has no instances */
     const struct task_name two[] = {
         {"d",       CHOICE_EVERY_INDEX},
         {"unknown", CHOICE_EVERY_INDEX}
@@ -45,6 +48,9 @@ static void test_names(void **state)
  /* What is upstream is not a reason to take what else is downstream of it. */
         {{.names = two, .count = 2, .upstream = true, .downstream = true},     "a b d f"    },
         {{.names = two + 1, .count = 1, .upstream = true, .downstream = true}, ""           },
+        {{.names = &group, .count = 1},                                        "c d"        },
+        {{.names = &group, .count = 1, .downstream = true},                    "c d f"      },
+        {{.names = &group_item, .count = 1},                                   ""           },
     };
 
     (void)state;
@@ -52,6 +58,8 @@ static void test_names(void **state)
         assert_string_equal(chosen(dag, &cases[i].choice, &arena), cases[i].expected);
     assert_true(choice_fits(dag, &cases[4].choice));
     assert_false(choice_fits(dag, &cases[5].choice));
+    assert_true(choice_fits(dag, &cases[6].choice));
+    assert_false(choice_fits(dag, &cases[8].choice));
     arena_release(&arena);
     dag_unref(dag);
 }

@@ -45,44 +45,44 @@ static const struct {
     uint32_t column;
     const char *text; /* part of message or hint */
 } bad[] = {
-    {"  b: {type: noop, when: params.x == 1}\n",                                                     "MR0125", 5, 25, "`x` is not declared"                      },
-    {"  b: {type: noop, when: params.n == \"1\"}\n",                                                 "MR0125", 5, 25, "can't equal a string"                     },
-    {"  b:\n    type: noop\n    when: ds > 3\n",                                                     "MR0125", 7, 11, "a string and a number"                    },
-    {"  b:\n    type: noop\n    when: tasks.a.outputs.k\n",                                          "MR0125", 7, 11, "does not depend on"                       },
-    {"  b: {type: noop, when: \"tasks.a.state == 1\"}\n",                                            "MR0125", 5, 26, "tasks.TASK.outputs"                       },
-    {"  b: {type: noop, when: map_index == 1}\n",                                                    "MR0125", 5, 25, "there is no `map_index` yet"              },
-    {"  b: {type: noop, when: \"{{ params.n }} == 1\"}\n",                                           "MR0125", 5, 26, "without {{ }}"                            },
-    {"  b: {type: noop, when: [1]}\n",                                                               "MR0106", 5, 25, "when"                                     },
-    {"  b: {type: noop, if: x}\n",                                                                   "MR0105", 5, 19, "use `when`"                               },
-    {"  b: {type: noop, foreach: x}\n",                                                              "MR0105", 5, 19, "use `expand`"                             },
-    {"  b: {type: noop, expand: {}}\n",                                                              "MR0127", 5, 27, "names no list"                            },
-    {"  b: {type: noop, expand: {x: a}}\n",                                                          "MR0127", 5, 31, "no list to go over"                       },
-    {"  b: {type: noop, expand: {x: 3}}\n",                                                          "MR0127", 5, 31, "not an integer"                           },
-    {"  b: {type: noop, expand: {1x: [3]}}\n",                                                       "MR0127", 5, 28, "no name to go by"                         },
-    {"  b: {type: noop, expand: {x: \"{{ params.n }}\"}}\n",                                         "MR0127", 5, 31, "no list"                                  },
-    {"  b: {type: noop, expand: {x: \"{{ params.k }}\"}}\n",                                         "MR0113", 5, 35, "`k` is not"                               },
-    {"  b: {type: noop, expand: {x: [\"{{ map.x }}\"]}}\n",                                          "MR0113", 5, 36, "not known yet"                            },
+    {"  b: {type: noop, when: params.x == 1}\n",                                                     "MR0125", 5, 25, "`x` is not declared"                               },
+    {"  b: {type: noop, when: params.n == \"1\"}\n",                                                 "MR0125", 5, 25, "can't equal a string"                              },
+    {"  b:\n    type: noop\n    when: ds > 3\n",                                                     "MR0125", 7, 11, "a string and a number"                             },
+    {"  b:\n    type: noop\n    when: tasks.a.outputs.k\n",                                          "MR0125", 7, 11, "does not depend on"                                },
+    {"  b: {type: noop, when: \"tasks.a.state == 1\"}\n",                                            "MR0125", 5, 26, "tasks.TASK.outputs"                                },
+    {"  b: {type: noop, when: map_index == 1}\n",                                                    "MR0125", 5, 25, "there is no `map_index` yet"                       },
+    {"  b: {type: noop, when: \"{{ params.n }} == 1\"}\n",                                           "MR0125", 5, 26, "without {{ }}"                                     },
+    {"  b: {type: noop, when: [1]}\n",                                                               "MR0106", 5, 25, "when"                                              },
+    {"  b: {type: noop, if: x}\n",                                                                   "MR0105", 5, 19, "use `when`"                                        },
+    {"  b: {type: noop, foreach: x}\n",                                                              "MR0105", 5, 19, "use `expand`"                                      },
+    {"  b: {type: noop, expand: {}}\n",                                                              "MR0127", 5, 27, "names no list"                                     },
+    {"  b: {type: noop, expand: {x: a}}\n",                                                          "MR0127", 5, 31, "no list to go over"                                },
+    {"  b: {type: noop, expand: {x: 3}}\n",                                                          "MR0127", 5, 31, "not an integer"                                    },
+    {"  b: {type: noop, expand: {1x: [3]}}\n",                                                       "MR0127", 5, 28, "no name to go by"                                  },
+    {"  b: {type: noop, expand: {x: \"{{ params.n }}\"}}\n",                                         "MR0127", 5, 31, "no list"                                           },
+    {"  b: {type: noop, expand: {x: \"{{ params.k }}\"}}\n",                                         "MR0113", 5, 35, "`k` is not"                                        },
+    {"  b: {type: noop, expand: {x: [\"{{ map.x }}\"]}}\n",                                          "MR0113", 5, 36, "not known yet"                                     },
     {"  b: {type: noop, expand: {x: \"{{ tasks.a.outputs.k }}\"}}\n",                                "MR0113", 5, 35,
-     "does not depend on"                                                                                                                                        },
-    {"  b: {type: command, with: {argv: [x, \"{{ map.x }}\"]}}\n",                                   "MR0113", 5, 43, "add `expand`"                             },
+     "does not depend on"                                                                                                                                                 },
+    {"  b: {type: command, with: {argv: [x, \"{{ map.x }}\"]}}\n",                                   "MR0113", 5, 43, "add `expand`"                                      },
     {"  b: {type: command, expand: {file: [1]}, with: {argv: [x, \"{{ map.fil }}\"]}}\n",            "MR0113",
-     5,                                                                                                           64, "did you mean `file`?"                     },
-    {"  b: {type: noop, expand: {x: [1]}, max_map_length: 10001}\n",                                 "MR0106", 5, 53, "10000"                                    },
-    {"  b: {type: noop, branch: [{else: [a]}]}\n",                                                   "MR0126", 5, 27, "1 to 200 tasks"                           },
+     5,                                                                                                           64, "did you mean `file`?"                              },
+    {"  b: {type: noop, expand: {x: [1]}, max_map_length: 10001}\n",                                 "MR0106", 5, 53, "10000"                                             },
+    {"  b: {type: noop, branch: [{else: [a]}]}\n",                                                   "MR0126", 5, 27, "1 to 200 tasks"                                    },
     {"  b: {type: noop, branch: [{else: [c, a]}]}\n  c: {type: noop, depends_on: b}\n",              "MR0126", 5,
-     39,                                                                                                              "`a` is no task directly downstream of `b`"},
+     39,                                                                                                              "`a` is no task or group directly downstream of `b`"},
     {"  b: {type: noop, branch: [{else: [c]}, {when: true, then: c}]}\n"
-     "  c: {type: noop, depends_on: b}\n",                                                      "MR0126", 5, 35, "stands alone"                             },
+     "  c: {type: noop, depends_on: b}\n",                                                      "MR0126", 5, 35, "stands alone"                                      },
     {"  b: {type: noop, branch: [{when: true}]}\n  c: {type: noop, depends_on: b}\n",                "MR0126", 5,
-     28,                                                                                                              "needs `when` and `then`"                  },
+     28,                                                                                                              "needs `when` and `then`"                           },
     {"  b: {type: noop, branch: [{when: params.n, then: c}]}\n  c: {type: noop, depends_on: b}\n",
-     "MR0125",                                                                                                 5, 35, "neither true nor false"                   },
+     "MR0125",                                                                                                 5, 35, "neither true nor false"                            },
     {"  b: {type: noop, branch: [{if: true, then: c}]}\n  c: {type: noop, depends_on: b}\n",
-     "MR0105",                                                                                                 5, 29, "if"                                       },
+     "MR0105",                                                                                                 5, 29, "if"                                                },
     {"  b: {type: noop, expand: {x: [1]}, branch: [{else: c}]}\n  c: {type: noop, depends_on: b}\n",
-     "MR0126",                                                                                                 5, 45, "mapped task can't branch"                 },
+     "MR0126",                                                                                                 5, 45, "mapped task can't branch"                          },
     {"  b: {type: noop, branch: [{else: c}], branch_output: k}\n  c: {type: noop, depends_on: b}\n",
-     "MR0126",                                                                                                 5, 55, "both choose"                              },
+     "MR0126",                                                                                                 5, 55, "both choose"                                       },
 };
 
 static bool holds(const struct diag *diag, size_t i)
@@ -159,11 +159,60 @@ static void test_good(void **state)
     release(&l);
 }
 
+/* A branch chooses groups, and names what is in its own group by the short name. */
+static void test_groups(void **state)
+{
+    struct loaded l;
+
+    (void)state;
+    load(&l, "dag_id: d\n"
+             "tasks:\n"
+             "  a: {type: noop, branch: [{when: params.n > 0, then: [g, g.x, z]}, {else: g.in}]}\n"
+             "  z: {type: noop, depends_on: a}\n"
+             "params: {n: {type: integer, default: 1}}\n"
+             "task_groups:\n"
+             "  g:\n"
+             "    depends_on: a\n"
+             "    tasks:\n"
+             "      x: {type: noop}\n"
+             "      b: {type: noop, depends_on: x, branch: [{else: c}]}\n"
+             "      c: {type: noop, depends_on: b}\n"
+             "    task_groups:\n"
+             "      in: {tasks: {y: {type: noop}}}\n"
+             "  far: {depends_on: g, tasks: {w: {type: noop}}}\n");
+    for (size_t i = 0; i < l.diags.count; i++)
+        fail_msg("%u: %s", l.diags.items[i].at.line, l.diags.items[i].message);
+    const struct dag_task *tasks = l.dag->tasks;
+    const struct branch_choice *choice = tasks[0].branch->choices;
+    assert_int_equal(choice[0].target_count, 3); /* each once, and not what is further down */
+    assert_string_equal(tasks[choice[0].targets[0]].task_id, "g.x");
+    assert_string_equal(tasks[choice[0].targets[1]].task_id, "g.in.y");
+    assert_string_equal(tasks[choice[0].targets[2]].task_id, "z");
+    assert_int_equal(choice[1].target_count, 1);
+    assert_string_equal(tasks[choice[1].targets[0]].task_id, "g.in.y");
+    choice = tasks[dag_find_task(l.dag, STR("g.b"))].branch->choices;
+    assert_int_equal(choice[0].target_count, 1);
+    assert_string_equal(tasks[choice[0].targets[0]].task_id, "g.c");
+    release(&l);
+
+    load(&l, "dag_id: d\n"
+             "tasks:\n"
+             "  a: {type: noop, branch: [{else: far}]}\n"
+             "  b: {type: noop, depends_on: a}\n"
+             "task_groups:\n"
+             "  far: {depends_on: b, tasks: {w: {type: noop}}}\n");
+    assert_int_equal(l.diags.count, 1);
+    assert_non_null(
+        strstr(l.diags.items[0].message, "`far` is no task or group directly downstream of `a`"));
+    release(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_good),
+        cmocka_unit_test(test_groups),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
