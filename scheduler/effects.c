@@ -287,6 +287,7 @@ static void act(struct batch *batch, const struct decision *decision)
     case DECIDE_ATTEMPT:
     case DECIDE_BACKFILL_NEW:
     case DECIDE_BACKFILL:
+    case DECIDE_RECOUNT:
     case DECIDE_ASSET_EVENT:
     case DECIDE_ASSET_SEEN:
     case DECIDE_ASSET_WAIT:

@@ -25,6 +25,7 @@ enum decision_kind {
     DECIDE_ATTEMPT,       /* update */
     DECIDE_BACKFILL_NEW,  /* insert */
     DECIDE_BACKFILL,      /* update */
+    DECIDE_RECOUNT,       /* update of the counts of a backfill that is over */
     DECIDE_ASSET_EVENT,   /* insert */
     DECIDE_ASSET_SEEN,    /* all unseen asset events have been seen */
     DECIDE_ASSET_WAIT,    /* insert */
@@ -82,6 +83,11 @@ struct decision {
         struct decision_expand expand;
         struct attempt_row attempt;
         struct backfill_row backfill;
+        struct {
+            int64_t backfill;
+            int64_t succeeded; /* so many more */
+            int64_t failed;
+        } recount;
         struct callback_row callback; /* CALLBACK, START_CALLBACK */
         struct decision_start start;
         struct {

@@ -196,12 +196,32 @@ void backfill_run_ended(struct core *core, struct backfill *backfill, const stru
     backfill_retire_if_over(core, backfill);
 }
 
+/* A run that was over with `from` is in state `to` now. */
+static void count(int64_t *succeeded, int64_t *failed, enum run_state from, enum run_state to)
+{
+    *succeeded += (to == RUN_SUCCESS) - (from == RUN_SUCCESS);
+    *failed += (to == RUN_FAILED) - (from == RUN_FAILED);
+}
+
 void backfill_run_changed(struct core *core, struct backfill *backfill, enum run_state from,
                           enum run_state to)
 {
-    backfill->row.succeeded += (to == RUN_SUCCESS) - (from == RUN_SUCCESS);
-    backfill->row.failed += (to == RUN_FAILED) - (from == RUN_FAILED);
+    count(&backfill->row.succeeded, &backfill->row.failed, from, to);
     backfill->live_runs += to == RUN_QUEUED;
     backfill_tell(core, backfill, DECIDE_BACKFILL);
     set_wanting(core, backfill, backfill_has_room(backfill));
+}
+
+void backfill_recount(struct core *core, int64_t id, enum run_state from, enum run_state to)
+{
+    struct backfill *backfill = NULL;
+
+    HASH_FIND(hh, core->backfills, &id, sizeof(id), backfill);
+    if (backfill != NULL) {
+        backfill_run_changed(core, backfill, from, to);
+        return;
+    }
+    struct decision *decision = decisions_add(core->out, DECIDE_RECOUNT);
+    decision->as.recount.backfill = id;
+    count(&decision->as.recount.succeeded, &decision->as.recount.failed, from, to);
 }

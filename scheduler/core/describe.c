@@ -127,6 +127,12 @@ void decision_describe(const struct decision *decision, struct buf *out)
     case DECIDE_BACKFILL_NEW:
         add_backfill(out, "backfill new", &decision->as.backfill);
         break;
+    case DECIDE_RECOUNT:
+        buf_printf(out, "backfill %lld recounted: succeeded %+lld failed %+lld",
+                   (long long)decision->as.recount.backfill,
+                   (long long)decision->as.recount.succeeded,
+                   (long long)decision->as.recount.failed);
+        break;
     case DECIDE_BACKFILL:
         add_backfill(out, "backfill", &decision->as.backfill);
         break;

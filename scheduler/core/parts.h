@@ -345,6 +345,8 @@ void backfill_run_forgotten(struct core *core, struct backfill *backfill);
 /* A run of it that was over with `from` goes on (`to` = queued), or is over with `to` instead. */
 void backfill_run_changed(struct core *core, struct backfill *backfill, enum run_state from,
                           enum run_state to);
+/* The latter, of a backfill that may be over itself, and not in memory. */
+void backfill_recount(struct core *core, int64_t id, enum run_state from, enum run_state to);
 struct backfill *backfill_add(struct core *core, struct dag_entry *entry,
                               const struct backfill_row *row);
 void backfill_free(struct core *core, struct backfill *backfill);

@@ -321,11 +321,10 @@ void run_set_state(struct core *core, struct run *run, enum run_state state, con
     }
     if (from == state)
         return;
-    struct backfill *backfill = open_backfill(core, run);
     run->row.reason = arena_strdup(&run->arena, reason);
     move(core, run, state, reason);
-    if (backfill != NULL)
-        backfill_run_changed(core, backfill, from, state);
+    if (run->row.backfill_id != 0)
+        backfill_recount(core, run->row.backfill_id, from, state);
 }
 
 static void tell_same_state(struct core *core, const struct run *run)

@@ -121,6 +121,17 @@ static bool write_backfill(struct commit *commit, const struct backfill_row *row
     return bind_run(&bind, commit->err);
 }
 
+static bool recount_backfill(struct commit *commit, const struct decision *decision)
+{
+    struct bind bind = bind_begin(commit->store, STATEMENT_BACKFILL_RECOUNT);
+
+    bind_int(&bind, decision->as.recount.backfill);
+    bind_int(&bind, decision->as.recount.succeeded);
+    bind_int(&bind, decision->as.recount.failed);
+    bind_int(&bind, commit->now_us);
+    return bind_run(&bind, commit->err);
+}
+
 static bool write_callback(struct commit *commit, const struct callback_row *row)
 {
     struct bind bind = bind_begin(commit->store, STATEMENT_CALLBACK_PUT);
@@ -173,6 +184,8 @@ static bool write_decision(struct commit *commit, const struct decision *decisio
     case DECIDE_BACKFILL_NEW:
     case DECIDE_BACKFILL:
         return write_backfill(commit, &decision->as.backfill);
+    case DECIDE_RECOUNT:
+        return recount_backfill(commit, decision);
     case DECIDE_ASSET_EVENT:
         return commit_asset_event(commit, &decision->as.asset_event);
     case DECIDE_ASSET_SEEN:

@@ -283,6 +283,20 @@ static void apply_backfill(struct rows *rows, const struct decision *decision)
     rows->backfills[rows->backfill_count++] = copy;
 }
 
+static void apply_recount(struct rows *rows, const struct decision *decision)
+{
+    for (size_t i = 0; i < rows->backfill_count; i++) {
+        struct backfill_row *row = &rows->backfills[i];
+        if (row->id != decision->as.recount.backfill)
+            continue;
+        assert(row->completed_at_us != 0);
+        row->succeeded += decision->as.recount.succeeded;
+        row->failed += decision->as.recount.failed;
+        assert(row->succeeded >= 0 && row->failed >= 0);
+        assert(row->succeeded + row->failed <= row->made);
+    }
+}
+
 static void apply_asset_event(struct rows *rows, const struct asset_event_row *row)
 {
     struct asset_event_row copy = *row;
@@ -411,6 +425,9 @@ void rows_apply(struct rows *rows, const struct decision *decision)
     case DECIDE_BACKFILL_NEW:
     case DECIDE_BACKFILL:
         apply_backfill(rows, decision);
+        break;
+    case DECIDE_RECOUNT:
+        apply_recount(rows, decision);
         break;
     case DECIDE_ASSET_EVENT:
         apply_asset_event(rows, &decision->as.asset_event);

@@ -1,6 +1,8 @@
 #include "base/timefmt.h"
 #include "tests/scenarios/scenario.h"
 
+#include <assert.h>
+
 __attribute__((format(printf, 2, 3))) static void say(struct scenario *s, const char *format, ...)
 {
     va_list args;
@@ -57,6 +59,19 @@ static void say_backfill(struct scenario *s, const struct decision *decision)
     decision_describe(decision, &text);
     say(s, "%s", buf_text(&text));
     buf_release(&text);
+}
+
+/* The counts that it leaves behind, as a live scheduler's store shows them. */
+static void say_recount(struct scenario *s, const struct decision *decision)
+{
+    const struct rows *rows = &s->world.rows;
+    struct decision row = {.kind = DECIDE_BACKFILL};
+
+    for (size_t i = 0; i < rows->backfill_count; i++)
+        if (rows->backfills[i].id == decision->as.recount.backfill)
+            row.as.backfill = rows->backfills[i];
+    assert(row.as.backfill.id != 0);
+    say_backfill(s, &row);
 }
 
 static void say_stop(struct scenario *s, const char *token, const char *reason)
@@ -117,6 +132,9 @@ void tell_decision(void *context, const struct decision *decision)
     case DECIDE_BACKFILL_NEW:
     case DECIDE_BACKFILL:
         say_backfill(s, decision);
+        break;
+    case DECIDE_RECOUNT:
+        say_recount(s, decision);
         break;
     case DECIDE_CALLBACK:
         say_callback(s, &decision->as.callback);

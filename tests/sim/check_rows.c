@@ -430,6 +430,7 @@ void check_decision(struct sim *sim, const struct decision *decision)
     case DECIDE_VERSION:
     case DECIDE_BACKFILL_NEW:
     case DECIDE_BACKFILL:
+    case DECIDE_RECOUNT:
     case DECIDE_ASSET_EVENT:
     case DECIDE_ASSET_SEEN:
     case DECIDE_ASSET_WAIT:

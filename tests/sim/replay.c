@@ -151,6 +151,7 @@ static void describe(const struct decision *decision, struct buf *line)
     case DECIDE_ATTEMPT:
     case DECIDE_BACKFILL_NEW:
     case DECIDE_BACKFILL:
+    case DECIDE_RECOUNT:
     case DECIDE_ASSET_EVENT:
     case DECIDE_ASSET_SEEN:
     case DECIDE_ASSET_WAIT:
