@@ -1,12 +1,32 @@
 /* One heap of instants at which the core wants to be woken. */
 #include "scheduler/core/parts.h"
 
+/* Among equal times the runs go by their ids, so that they end in the same order after a restart;
+ * of the others the first armed is the first served. */
+static uint64_t order_of(const struct timer *timer)
+{
+    switch (timer->kind) {
+    case TIMER_RUN:
+    case TIMER_RUN_TIMEOUT:
+        return (uint64_t)HEAP_ENTRY_CONST(timer, struct run, timer)->row.id;
+    case TIMER_DEADLINE:
+        return (uint64_t)HEAP_ENTRY_CONST(timer, struct run, deadline)->row.id;
+    case TIMER_RETRY:
+    case TIMER_WAIT:
+    case TIMER_CALLBACK:
+        break;
+    }
+    return timer->order;
+}
+
 bool timer_is_before(const struct heap_node *a, const struct heap_node *b)
 {
     const struct timer *x = HEAP_ENTRY_CONST(a, struct timer, node);
     const struct timer *y = HEAP_ENTRY_CONST(b, struct timer, node);
 
-    return x->at_us != y->at_us ? x->at_us < y->at_us : x->order < y->order;
+    if (x->at_us != y->at_us)
+        return x->at_us < y->at_us;
+    return x->kind != y->kind ? x->kind < y->kind : order_of(x) < order_of(y);
 }
 
 void timer_arm(struct core *core, struct heap *heap, struct timer *timer, int64_t at_us)
