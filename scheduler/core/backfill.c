@@ -123,6 +123,7 @@ void backfill_schedule_changed(struct core *core, struct backfill *backfill)
     const struct dag *dag = backfill->entry->current;
     struct backfill_row *row = &backfill->row;
     struct interval interval = {0};
+    int64_t cursor_us = row->cursor_us;
     int64_t left = 0;
 
     if (row->cursor_us != 0 && backfill_interval_at(dag, row, row->cursor_us, &interval)) {
@@ -133,7 +134,8 @@ void backfill_schedule_changed(struct core *core, struct backfill *backfill)
     } else {
         row->cursor_us = 0; /* the new schedule has no interval left in the range */
     }
-    if (row->total == row->made + row->skipped + left) {
+    /* A cursor that moves is told of: the next schedule is looked at from there. */
+    if (row->cursor_us == cursor_us && row->total == row->made + row->skipped + left) {
         backfill_touch(core, backfill);
         return;
     }
