@@ -11,6 +11,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define POLL_MS 100
 #define IDLE_POLLS_MAX 5 /* without anything left that could happen */
@@ -22,6 +23,8 @@
 /* A worker that dies this young does not work at all; so many of them are given up on. */
 #define YOUNG_US (2 * US_PER_SECOND)
 #define YOUNG_DEATHS_MAX 5
+
+#define LOG_TAIL_BYTES 4096
 
 #define WORKER_END_MS 3000
 #define WORKER_INTERRUPTED_MS 1500
@@ -73,11 +76,42 @@ static void on_process_closed(uv_handle_t *handle)
         uv_close((uv_handle_t *)&local->kill, NULL);
 }
 
+/* What the worker's log says of an error at its end; "" where it says nothing. */
+static void read_last_error(const char *path, struct buf *ret)
+{
+    static const char mark[] = " error=\"";
+    char tail[LOG_TAIL_BYTES + 1];
+    FILE *log = fopen(path, "re");
+
+    if (log == NULL)
+        return;
+    if (fseek(log, -LOG_TAIL_BYTES, SEEK_END) != 0)
+        rewind(log); /* it is shorter */
+    tail[fread(tail, 1, LOG_TAIL_BYTES, log)] = '\0';
+    (void)fclose(log);
+    const char *last = NULL;
+    for (const char *at = tail; (at = strstr(at, mark)) != NULL; at++)
+        last = at + strlen(mark);
+    if (last != NULL)
+        buf_printf(ret, ": %.*s", (int)strcspn(last, "\"\n"), last);
+}
+
+static void give_up_worker(struct local *local)
+{
+    struct buf reason = {0};
+    struct err err = {0};
+
+    read_last_error(local->log_path, &reason);
+    err_set(&err, ERR_FAILED, "the worker does not stay alive%s; its log: %s", buf_text(&reason),
+            local->log_path);
+    buf_release(&reason);
+    fail(local, &err);
+}
+
 static void on_worker_exit(uv_process_t *process, int64_t code, int number)
 {
     struct local *local = process->data;
     int64_t now_us = clock_mono_us();
-    struct err err = {0};
 
     uv_close((uv_handle_t *)process, on_process_closed);
     if (local->is_finishing)
@@ -87,12 +121,12 @@ static void on_worker_exit(uv_process_t *process, int64_t code, int number)
     local->young_deaths = is_young ? local->young_deaths + 1 : 0;
     local->worker_next_us = now_us + local->young_deaths * 200 * US_PER_MS;
     progress_clear(&local->follow.progress);
+    if (local->young_deaths >= YOUNG_DEATHS_MAX) {
+        give_up_worker(local);
+        return;
+    }
     fprintf(stderr, "millrace: the worker ended (exit code %lld, signal %d): starting another\n",
             (long long)code, number);
-    if (local->young_deaths >= YOUNG_DEATHS_MAX) {
-        err_set(&err, ERR_FAILED, "the worker does not stay alive; its log: %s", local->log_path);
-        fail(local, &err);
-    }
 }
 
 static bool start_worker(struct local *local, struct err *err)

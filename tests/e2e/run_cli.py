@@ -232,6 +232,12 @@ tasks: {a: {type: noop}}
             self.assertIn("the success callback (command) was not delivered: exit code 4", done.stderr)
             self.assertIn("tried again by the next", done.stderr)
 
+    def test_worker_that_cannot_start_is_told_of(self):
+        self.project.write(".millrace/workers", "no folder\n")
+        done = self.project.command("run", "other.yaml")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stderr, "does not stay alive: .*/workers/.*: Not a directory; its log: .*/worker.log")
+
 
 class Serve(Case):
     def test_an_unreadable_database_leaves_no_worker_behind(self):
