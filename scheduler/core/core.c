@@ -19,7 +19,7 @@ struct core *core_new(const struct core_config *config)
     core->last_asset_event_id = config->last_asset_event_id;
     core->last_callback_id = config->last_callback_id;
     core->timers.before = timer_is_before;
-    core->dag_timers.before = timer_is_before;
+    core->dag_timers.before = timer_is_before_of_dag;
     for (size_t i = 0; i < config->pool_count; i++)
         pools_add(core, &config->pools[i]);
     return core;

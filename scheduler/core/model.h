@@ -36,7 +36,7 @@ enum timer_kind {
 struct timer {
     struct heap_node node;
     int64_t at_us;
-    uint64_t order;       /* of arming, which decides among equal times */
+    uint64_t order;       /* of arming: among equal times of DAGs first armed, first served */
     enum timer_kind kind; /* of those in core->timers */
 };
 

@@ -8,7 +8,8 @@
 #include "scheduler/core/planted.h"
 
 /* timers.c */
-bool timer_is_before(const struct heap_node *a, const struct heap_node *b);
+bool timer_is_before(const struct heap_node *a, const struct heap_node *b); /* of core->timers */
+bool timer_is_before_of_dag(const struct heap_node *a, const struct heap_node *b);
 void timer_arm(struct core *core, struct heap *heap, struct timer *timer, int64_t at_us);
 void timer_disarm(struct heap *heap, struct timer *timer);
 void timers_expire(struct core *core);

@@ -1,24 +1,35 @@
 /* One heap of instants at which the core wants to be woken. */
 #include "scheduler/core/parts.h"
 
-/* Among equal times the runs go by their ids, so that they end in the same order after a restart;
- * of the others the first armed is the first served. */
-static uint64_t order_of(const struct timer *timer)
+/* What a timer is of. */
+struct place {
+    int64_t id; /* run or callback */
+    uint32_t task;
+    int32_t map_index;
+};
+
+static struct place place_of(const struct timer *timer)
 {
+    const struct task *task = NULL;
+
     switch (timer->kind) {
-    case TIMER_RUN:
-    case TIMER_RUN_TIMEOUT:
-        return (uint64_t)HEAP_ENTRY_CONST(timer, struct run, timer)->row.id;
-    case TIMER_DEADLINE:
-        return (uint64_t)HEAP_ENTRY_CONST(timer, struct run, deadline)->row.id;
     case TIMER_RETRY:
     case TIMER_WAIT:
+        task = HEAP_ENTRY_CONST(timer, struct task, timer);
+        return (struct place){task->run->row.id, task->index, task->map_index};
+    case TIMER_RUN:
+    case TIMER_RUN_TIMEOUT:
+        return (struct place){.id = HEAP_ENTRY_CONST(timer, struct run, timer)->row.id};
+    case TIMER_DEADLINE:
+        return (struct place){.id = HEAP_ENTRY_CONST(timer, struct run, deadline)->row.id};
     case TIMER_CALLBACK:
         break;
     }
-    return timer->order;
+    return (struct place){.id = HEAP_ENTRY_CONST(timer, struct callback, timer)->row.id};
 }
 
+/* Among equal times by what they are of, not by when they were armed: that is another order after a
+ * restart. */
 bool timer_is_before(const struct heap_node *a, const struct heap_node *b)
 {
     const struct timer *x = HEAP_ENTRY_CONST(a, struct timer, node);
@@ -26,7 +37,21 @@ bool timer_is_before(const struct heap_node *a, const struct heap_node *b)
 
     if (x->at_us != y->at_us)
         return x->at_us < y->at_us;
-    return x->kind != y->kind ? x->kind < y->kind : order_of(x) < order_of(y);
+    if (x->kind != y->kind)
+        return x->kind < y->kind;
+    const struct place p = place_of(x);
+    const struct place q = place_of(y);
+    if (p.id != q.id)
+        return p.id < q.id;
+    return p.task != q.task ? p.task < q.task : p.map_index < q.map_index;
+}
+
+bool timer_is_before_of_dag(const struct heap_node *a, const struct heap_node *b)
+{
+    const struct timer *x = HEAP_ENTRY_CONST(a, struct timer, node);
+    const struct timer *y = HEAP_ENTRY_CONST(b, struct timer, node);
+
+    return x->at_us != y->at_us ? x->at_us < y->at_us : x->order < y->order;
 }
 
 void timer_arm(struct core *core, struct heap *heap, struct timer *timer, int64_t at_us)
