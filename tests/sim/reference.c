@@ -486,7 +486,6 @@ static void add_run(struct reference *r, const struct naive_dates *dates, const 
     run->conf = conf;
     run->state = RUN_QUEUED;
     run->is_due = dates->run_after_us <= r->now_us;
-    run->armed = ++r->last;
     for (uint32_t i = 0; i < dates->dag->task_count; i++)
         run->nodes[i].count = 1;
     tell_waiters(r, run);
@@ -604,10 +603,12 @@ void reference_ended(struct reference *r, const struct reference_start *of, enum
     } else {
         ended->state = TASK_UP_FOR_RETRY;
         ended->wake_at_us = r->now_us + spec->retry_delay_us;
-        ended->armed = ++r->last;
     }
     settle(r);
 }
+
+/* What comes first of all that is due at the same instant. */
+enum timer_turn { TURN_RETRY, TURN_RUN, TURN_SENSOR };
 
 /* What waits for an instant: a task, or (task NULL) a run that is not due yet. */
 struct timer_of {
@@ -615,13 +616,14 @@ struct timer_of {
     uint32_t index;
     struct reference_task *task;
     int64_t at_us;
-    uint64_t armed;
+    enum timer_turn turn;
 };
 
+/* Of the same turn the older run comes first, then the order in the file: as they are asked. */
 static void take_earlier(struct timer_of *first, const struct timer_of *other)
 {
     if (first->run == NULL || other->at_us < first->at_us ||
-        (other->at_us == first->at_us && other->armed < first->armed))
+        (other->at_us == first->at_us && other->turn < first->turn))
         *first = *other;
 }
 
@@ -633,13 +635,13 @@ static struct timer_of next_timer(const struct reference *r)
         struct reference_run *run = r->runs[i];
         if (run->state == RUN_QUEUED && !run->is_due)
             take_earlier(&first,
-                         &(struct timer_of){run, 0, NULL, run->dates.run_after_us, run->armed});
+                         &(struct timer_of){run, 0, NULL, run->dates.run_after_us, TURN_RUN});
         for (uint32_t k = 0; k < run->dates.dag->task_count; k++)
             for (uint32_t m = 0; m < run->nodes[k].count; m++) {
                 struct reference_task *task = &run->nodes[k].items[m];
+                enum timer_turn turn = task->state == TASK_DEFERRED ? TURN_SENSOR : TURN_RETRY;
                 if (task->state == TASK_UP_FOR_RETRY || task->state == TASK_DEFERRED)
-                    take_earlier(&first,
-                                 &(struct timer_of){run, k, task, task->wake_at_us, task->armed});
+                    take_earlier(&first, &(struct timer_of){run, k, task, task->wake_at_us, turn});
             }
     }
     return first;

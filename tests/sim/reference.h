@@ -19,8 +19,8 @@ struct reference_task {
     enum task_state state;
     int64_t tries;
     int64_t wake_at_us; /* up_for_retry, deferred */
-    uint64_t armed;     /* the how manieth to wait for an instant */
-    int64_t since_us;   /* sensors */
+    uint64_t armed;     /* sensors: the how manieth to wait */
+    int64_t since_us;   /* likewise */
     int64_t until_us;
     bool is_asking;      /* sensors: the store has to say what became of a run that is over */
     const char *outputs; /* borrowed; NULL = none */
@@ -41,7 +41,6 @@ struct reference_run {
     enum run_state state;
     bool is_due;
     uint64_t heard; /* the how manieth whose waiters are to be told what it has come to; 0 = none */
-    uint64_t armed;
     struct reference_node nodes[REFERENCE_TASKS_MAX];
 };
 
